@@ -72,7 +72,7 @@ class ComparisonAdmin(LedgerAdmin):
 
     @admin.display(description=gettext_lazy("period (UTC)"))
     def period(self, comparison: Comparison) -> SafeString:
-        return display.line(f"{comparison.first_day:%Y-%m-%d} – {comparison.last_day:%Y-%m-%d}")
+        return display.line(str(comparison))
 
     @admin.display(description=gettext_lazy("state"))
     def state_shown(self, comparison: Comparison) -> SafeString:

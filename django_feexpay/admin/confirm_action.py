@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,6 +27,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
+from django_feexpay import log_context
 from django_feexpay.admin import display
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.models import StaffAction
@@ -59,7 +60,8 @@ class ConfirmedAction:
 
     `name` is a part of the address. `applies`: whether the page of a row offers the action. `bulk`: the list offers it,
     too, for several rows at once. `recorded_as`: written to the audit list for each row after its run; None: `run`
-    writes it itself. `columns`: what its page shows of each row, if not the `confirm_columns` of the admin.
+    writes it itself. `skipped_as`: what `run` skipped is written as this; `run` writes only what it did. `columns`:
+    what its page shows of each row, if not the `confirm_columns` of the admin.
     """
 
     name: str
@@ -68,6 +70,7 @@ class ConfirmedAction:
     run: Callable[[Any, str, str], Outcome]
     applies: Callable[[Any], bool]
     recorded_as: StaffAction.Action | None = None
+    skipped_as: StaffAction.Action | None = None
     explanation: str | StrPromise = ""
     reason_label: str | StrPromise = gettext_lazy("Reason")
     reason_help: str | StrPromise = _REASON_HELP
@@ -157,6 +160,7 @@ class ConfirmedActionsAdmin(LedgerAdmin):
         chosen = urlencode({str(self.opts.model_name): ids}, doseq=True)
         return f"{reverse(f'admin:feexpay_{self.opts.model_name}_{action.name}')}?{chosen}"
 
+    @log_context.entry_point(log_context.ADMIN)
     def confirm(self, request: HttpRequest, action: ConfirmedAction) -> HttpResponse:
         """Ask for the reason; posted with one, run the action on each row and report.
 
@@ -221,36 +225,61 @@ class ConfirmedActionsAdmin(LedgerAdmin):
 
     def _run(self, request: HttpRequest, action: ConfirmedAction, rows: Sequence[Any], reason: str) -> None:
         stop_at = time.monotonic() + TIMEOUT_SECONDS
-        outcomes = []
+        actor, outcomes = str(request.user.pk), []
         for row in rows:
             if time.monotonic() >= stop_at:
                 outcomes.append(
                     (row, Outcome(Result.SKIPPED, _("The time limit was reached before this row. Choose it again.")))
                 )
                 continue
-            actor = str(request.user.pk)
             outcome = action.run(row, actor, reason)
             if action.recorded_as is not None:
                 kept = {"target": row, "result": outcome.result, "reason": reason}
                 staff_actions.record(action.recorded_as, actor=actor, source=Source.ADMIN, **kept)
             outcomes.append((row, outcome))
-        self._report(request, action, outcomes)
-
-    def _report(self, request: HttpRequest, action: ConfirmedAction, outcomes: Sequence[tuple[Any, Outcome]]) -> None:
-        """Count the results in one message; name the rows of each explanation in a message of its own."""
         counts = {result.value: sum(outcome.result is result for _row, outcome in outcomes) for result in Result}
+        _record_skipped(action, outcomes, counts, actor, reason)
+        self._report(request, action, outcomes, counts)
+
+    def _report(
+        self,
+        request: HttpRequest,
+        action: ConfirmedAction,
+        outcomes: Sequence[tuple[Any, Outcome]],
+        counts: Mapping[str, int],
+    ) -> None:
+        """Count the results in one message; name the rows of each explanation in a message of its own."""
         explained: dict[str, list[str]] = defaultdict(list)
         for row, outcome in outcomes:
             if outcome.explanation:
-                row_id = str(row.pk)
-                explained[outcome.explanation].append(row_id if len(row_id) <= 16 else f"{row_id[:8]}…")
+                explained[outcome.explanation].append(str(row))
         summary = _("%(action)s: %(done)d done, %(skipped)d skipped, %(failed)d failed.")
         all_done = counts[Result.DONE] == len(outcomes) and not explained
         self.message_user(
             request, summary % {"action": action.title, **counts}, messages.SUCCESS if all_done else messages.WARNING
         )
-        for explanation, ids in explained.items():
-            self.message_user(request, f"{explanation} ({', '.join(ids)})", messages.WARNING)
+        for explanation, names in explained.items():
+            words = _("%(records)s: %(explanation)s") % {"records": ", ".join(names), "explanation": explanation}
+            self.message_user(request, words, messages.WARNING)
+
+
+def _record_skipped(
+    action: ConfirmedAction,
+    outcomes: Sequence[tuple[Any, Outcome]],
+    counts: Mapping[str, int],
+    actor: str,
+    reason: str,
+) -> None:
+    """Write each skipped row to the audit list, with the counts of the whole act.
+
+    Changes: StaffAction.
+    """
+    if action.skipped_as is None:
+        return
+    for row, outcome in outcomes:
+        if outcome.result is Result.SKIPPED:
+            kept = {"target": row, "result": outcome.result, "reason": reason, "detail": counts}
+            staff_actions.record(action.skipped_as, actor=actor, source=Source.ADMIN, **kept)
 
 
 def _ask_for_reason(action: ConfirmedAction) -> Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponse | None]:

@@ -12,7 +12,6 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.formats import date_format
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -29,7 +28,7 @@ from django_feexpay.monitoring import figures
 from django_feexpay.monitoring.figures import Period, Sums
 from django_feexpay.monitoring.provider_health import ENDED
 from django_feexpay.monitoring.waiting import OPEN_LONG
-from django_feexpay.payments import daily_totals, webhook_rejects
+from django_feexpay.payments import daily_totals, webhook_drops, webhook_rejects
 from django_feexpay.payments.admission import circuit_breaker, trouble
 
 NAME = "dashboard"
@@ -145,7 +144,7 @@ class _Figures:
         if len(by_day) < 2:
             return None
         stacks = [self._day(day, sums) for day, sums in by_day.items()]
-        first, last = (date_format(day, "SHORT_DATE_FORMAT") for day in (self._period.first, self._period.last))
+        first, last = (display.short_day(day) for day in (self._period.first, self._period.last))
         return _chart(stacks, first, last)
 
     def _day(self, day: date, sums: Sums) -> charts.Stack:
@@ -156,7 +155,7 @@ class _Figures:
             "expired": sums.expired,
             "open": undecided,
         }
-        words = f"{date_format(day, 'SHORT_DATE_FORMAT')}: {counts}"
+        words = f"{display.short_day(day)}: {counts}"
         values = {"good": sums.succeeded, "bad": sums.failed, "quiet": sums.expired, "waiting": undecided}
         return charts.Stack(words, self._payments(Period(day, day)), values)
 
@@ -256,8 +255,9 @@ class _Figures:
             "count": grouped(found.count),
             "url": list_url("webhookdelivery", received_at__gte=since),
             "unmatched": grouped(found.unmatched),
-            "unmatched_url": list_url("webhookdelivery", received_at__gte=since, attempt__isempty=1),
+            "unmatched_url": list_url("webhookdelivery", received_at__gte=since, attempt__isempty=1, payout__isempty=1),
             "rejected": grouped(webhook_rejects.in_last_day(self._now)),
+            "dropped": grouped(webhook_drops.read(self._now).day),
             **{name: display.EMPTY if lag is None else _seconds(round(lag)) for name, lag in lags.items()},
         }
 

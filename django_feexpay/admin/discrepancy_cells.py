@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_feexpay.admin import display
 from django_feexpay.admin.display import Tone
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Comparison, Discrepancy
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
 
 _TONES: Mapping[str, Tone] = {
     Comparison.State.RUNNING: Tone.WAITING,
@@ -26,9 +30,17 @@ _TONES: Mapping[str, Tone] = {
 }
 
 
+#: The badges of a difference that ended, in one word: lists have a column for what FeexPay answered.
+_WORDS: Mapping[str, str | StrPromise] = {
+    Discrepancy.State.SETTLED: gettext_lazy("settled"),
+    Discrepancy.State.GONE: gettext_lazy("gone"),
+    Discrepancy.State.CLOSED: gettext_lazy("closed"),
+}
+
+
 def state(row: Any) -> SafeString:
     """The badge of a difference's or a comparison's state."""
-    return display.pill(row.get_state_display(), _TONES[row.state])
+    return display.pill(_WORDS.get(row.state) or row.get_state_display(), _TONES[row.state])
 
 
 def ours(row: Discrepancy) -> SafeString | str:

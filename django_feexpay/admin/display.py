@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.catalogue import money
@@ -96,9 +97,39 @@ def between(least: int, most: int, currency: str) -> SafeString:
     return format_html("{} – {}", amount(least, currency), amount(most, currency))
 
 
-def short_time(at: datetime) -> str:
-    """A time in the shop's time zone, as `29/11/2026 09:15`."""
-    return formats.date_format(timezone.localtime(at) if timezone.is_aware(at) else at, "SHORT_DATETIME_FORMAT")
+# --- days and times: everywhere in the same words, in tables with a short month ---
+#
+# Translators: formats of Django's `date` filter; a backslash precedes a letter that is printed as it is. The no-break
+# spaces leave one place where a narrow column may break the line: between the day and the time.
+
+
+def moment(at: datetime) -> str:
+    """A time in the shop's time zone: `28 November 2026, 14:05`, in French `28 novembre 2026 à 14 h 05`."""
+    return formats.date_format(_local(at), gettext("j F Y, H:i"))
+
+
+def short_moment(at: datetime) -> str:
+    """The same for tables: `28 Nov 2026, 14:05`, in French `28 nov. 2026 à 14 h 05`."""
+    return formats.date_format(_local(at), gettext("j\u00a0M\u00a0Y, H:i"))
+
+
+def exact_moment(at: datetime) -> str:
+    """The same with seconds, for a timeline: `28 November 2026, 14:05:09`."""
+    return formats.date_format(_local(at), gettext("j F Y, H:i:s"))
+
+
+def day(at: date) -> str:
+    """`28 November 2026`."""
+    return formats.date_format(at, gettext("j F Y"))
+
+
+def short_day(at: date) -> str:
+    """`28 Nov 2026`."""
+    return formats.date_format(at, gettext("j\u00a0M\u00a0Y"))
+
+
+def _local(at: datetime) -> datetime:
+    return timezone.localtime(at) if timezone.is_aware(at) else at
 
 
 def short_id(value: UUID) -> SafeString:

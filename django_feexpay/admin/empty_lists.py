@@ -16,6 +16,7 @@ _ANY: StrPromise = _("No rows yet. They appear here by themselves.")
 _WORDS: Mapping[str, StrPromise] = {
     "payment": _("No payments yet. Each payment appears here as soon as a payer starts it in your shop."),
     "attempt": _("No attempts yet. The first appears with the first payment."),
+    "checkout": _("No payment was started at the web checkout. Make its addresses with checkout_url()."),
     "paymentevent": _("No status has changed yet. The first change appears with the first payment."),
     "credit": _("Nothing was credited yet. A payment appears here when FeexPay confirms that it is paid."),
     "webhookdelivery": _(
@@ -37,6 +38,8 @@ _WORDS: Mapping[str, StrPromise] = {
     "promptlift": _("No limit was lifted. When a payer was asked too often, choose “Lift the prompt limit”."),
     "reviewproposal": _("No decisions were proposed. Large reviews wait here for a second person."),
     "staffaction": _("Staff did nothing yet. Each export, look-up, note and decision appears here with its author."),
+    "purge": _("Nothing was purged yet. Start feexpay_worker, which purges each night, or run feexpay_purge."),
+    "erasure": _("No person asked to be erased yet. feexpay_erase_subject erases one."),
     "provider": _("No providers yet. Run manage.py migrate: it adds them."),
 }
 

@@ -10,10 +10,10 @@ from django.db.models import TextChoices
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_feexpay.admin import display
+from django_feexpay.admin import display, payout_pages
 from django_feexpay.admin.list_exports import Column
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Discrepancy, Incident, Refund
+from django_feexpay.models import Discrepancy, Incident, Payout, Refund
 from django_feexpay.table_files import Cell, in_units
 
 
@@ -146,6 +146,23 @@ REFUNDS = (
     Column(_("reason"), ("reason",)),
     Column(_("recorded or proposed at"), ("proposed_at",)),
     Column(_("counts since"), ("recorded_at",)),
+)
+
+PAYOUTS = (
+    Column(_("state"), ("state",), label_of(Payout.State)),
+    Column(_("payout"), ("id",)),
+    Column(_("payment"), ("payment_id",)),
+    Column(_("code"), ("provider_code",)),
+    Column(_("amount"), ("amount", "currency"), amount),
+    Column(_("currency"), ("currency",)),
+    Column(_("phone"), ("masked_msisdn",), number),
+    Column(_("route at FeexPay"), ("route",)),
+    Column(_("FeexPay reference"), ("gateway_reference",)),
+    Column(_("cause"), ("reason_code",), payout_pages.cause_text),
+    Column(_("approved at"), ("created_at",)),
+    Column(_("sent at"), ("sent_at",)),
+    Column(_("ended at"), ("ended_at",)),
+    Column(_("what FeexPay's dashboard showed"), ("evidence",)),
 )
 
 DISCREPANCIES = (

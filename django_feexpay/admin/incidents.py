@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
+from django_feexpay import log_context
 from django_feexpay.admin import display, export_columns, refund_pages
 from django_feexpay.admin.display import Tone
 from django_feexpay.admin.list_exports import ExportedListAdmin
@@ -75,6 +76,7 @@ class IncidentAdmin(ExportedListAdmin, PaymentRowsAdmin):
         return Q(gateway_reference__in=spellings_of(term)) | Q(credited_reference__in=spellings_of(term))
 
     @method_decorator(require_http_methods(["GET", "POST"]))
+    @log_context.entry_point(log_context.ADMIN)
     def close_view(self, request: HttpRequest) -> HttpResponse:
         return refund_pages.close_incident(self, request)
 

@@ -9,16 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
-from django_feexpay.admin import display, payment_actions, refund_pages, repeat_actions, stuck
-from django_feexpay.models import Discrepancy, Incident, OutboxMessage, Payment, PaymentEvent, Refund
-from django_feexpay.monitoring.health import MESSAGE_LATE
+from django_feexpay.admin import display, payment_actions, payout_pages, refund_pages, repeat_actions, stuck
+from django_feexpay.models import (
+    Discrepancy,
+    Incident,
+    OutboxMessage,
+    Payment,
+    PaymentEvent,
+    Payout,
+    PayoutState,
+    Refund,
+)
+from django_feexpay.monitoring import facts
 from django_feexpay.payments import refunds
 from django_feexpay.payments.refunds import RefundableCharge
 
@@ -47,6 +55,7 @@ class Records:
     incidents: Sequence[Incident]
     discrepancies: Sequence[Discrepancy]
     refunds: Sequence[Refund]
+    payouts: Sequence[Payout]
     messages: Sequence[OutboxMessage]
 
 
@@ -56,6 +65,7 @@ def steps(records: Records, request: HttpRequest, now: datetime) -> list[Step]:
         *_incidents(records, request),
         *_discrepancies(records, request),
         *_proposed_refunds(records, request),
+        *_payouts(records, request),
         *_open_for_long(records, request, now),
         *_late_signals(records, request, now),
     ]
@@ -97,7 +107,7 @@ def _incident(incident: Incident, charge: RefundableCharge, request: HttpRequest
 def _discrepancies(records: Records, request: HttpRequest) -> Iterator[Step]:
     for row in records.discrepancies:
         if row.state == Discrepancy.State.OPEN:
-            texts = {"kind": row.get_kind_display(), "day": date_format(localtime(row.found_at), "DATE_FORMAT")}
+            texts = {"kind": row.get_kind_display(), "day": display.day(localtime(row.found_at))}
             text = _("The comparison of %(day)s found: %(kind)s.") % texts
             links: list[Link] = [(_("Open the difference"), _page(request, row))]
             yield Step(_("It differs from FeexPay's history"), text, _useful(links), is_bad=row.money_at_stake)
@@ -111,6 +121,29 @@ def _proposed_refunds(records: Records, request: HttpRequest) -> Iterator[Step]:
             )
             links: list[Link] = [(_("Open the refund"), _page(request, refund))]
             yield Step(_("A refund is proposed"), text, _useful(links))
+
+
+def _payouts(records: Records, request: HttpRequest) -> Iterator[Step]:
+    for payout in records.payouts:
+        if payout.life_state is PayoutState.UNKNOWN:
+            text = format_html(
+                _("{} may have been paid out. Look for the payout in FeexPay's dashboard, then close it."),
+                display.amount(payout.amount, payout.currency),
+            )
+            links: list[Link] = [
+                (payout_pages.CLOSE_TITLE, payout_pages.close_url(request, payout)),
+                (_("Open the payout"), _page(request, payout)),
+            ]
+            yield Step(_("The outcome of a payout is unknown"), text, _useful(links), is_bad=True)
+    for refund in records.refunds:
+        states = {payout.life_state for payout in records.payouts if payout.refund_id == refund.pk}
+        if refund.state == Refund.State.APPROVED and states == {PayoutState.FAILED}:
+            text = format_html(
+                _("{} did not reach the payer. Send the payout again, or cancel the refund and pay it another way."),
+                display.amount(refund.amount, refund.currency),
+            )
+            opened: list[Link] = [(_("Open the refund"), _page(request, refund))]
+            yield Step(_("The payout of a refund failed"), text, _useful(opened), is_bad=True)
 
 
 def _open_for_long(records: Records, request: HttpRequest, now: datetime) -> Iterator[Step]:
@@ -130,7 +163,7 @@ def _open_for_long(records: Records, request: HttpRequest, now: datetime) -> Ite
 
 def _late_signals(records: Records, request: HttpRequest, now: datetime) -> Iterator[Step]:
     for message in records.messages:
-        if message.delivered_at is None and message.created_at < now - MESSAGE_LATE:
+        if message.delivered_at is None and message.created_at < now - facts.within("signals_late"):
             text = _("The signal “%(signal)s” was not taken by the shop.") % {"signal": message.get_signal_display()}
             if message.last_error:
                 text = f"{text} {message.last_error}"

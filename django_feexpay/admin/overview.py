@@ -5,7 +5,7 @@ A section stands there for staff who may view the list behind it, and every figu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -28,9 +28,11 @@ from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.background import worker
 from django_feexpay.conf import feexpay
 from django_feexpay.models import Comparison, Heartbeat, Incident
-from django_feexpay.monitoring import health, provider_health, waiting
+from django_feexpay.monitoring import facts, provider_health, waiting
+from django_feexpay.monitoring.measurements import Measurements
 from django_feexpay.monitoring.provider_health import ProviderHealth, SuccessRate
 from django_feexpay.monitoring.waiting import Waiting
+from django_feexpay.payments import webhook_drops
 from django_feexpay.payments.admission import circuit_breaker, trouble
 
 if TYPE_CHECKING:
@@ -45,8 +47,11 @@ _MODELS = (
     "payment",
     "incident",
     "discrepancy",
+    "refund",
+    "payout",
     "reviewproposal",
     "outboxmessage",
+    "alert",
     "heartbeat",
     "comparison",
     "provider",
@@ -103,7 +108,7 @@ def page(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:
 
 
 def sections(request: HttpRequest) -> dict[str, Any]:
-    """The template's context: what this user may see, in at most eight statements."""
+    """The template's context: what this user may see, in at most seven statements."""
     now = conf.now()
     cards = list(_cards(request, now))
     return {
@@ -128,18 +133,13 @@ def list_url(model: str, **filters: Any) -> str:
 def _cards(request: HttpRequest, now: datetime) -> Iterator[Card]:
     if may(request, "payment"):
         yield from _payment_cards(now)
-    if may(request, "reviewproposal"):
-        url = list_url("reviewproposal", outcome__exact="open")
-        yield Card(_("Decisions to approve"), waiting.proposals(), url)
-    if may(request, "incident"):
-        yield from _incident_cards()
-    if may(request, "discrepancy"):
-        url = list_url("discrepancy", state__exact="open", money_at_stake__exact=1)
-        yield _card(_("Differences with money at stake"), waiting.differences(), url)
+    yield from _record_cards([model for model in waiting.RECORDS if may(request, model)])
     if may(request, "outboxmessage"):
-        late = (now - health.MESSAGE_LATE).isoformat()
+        late = (now - facts.within("signals_late")).isoformat()
         url = list_url("outboxmessage", next_delivery_at__isempty=0, created_at__lt=late)
         yield Card(_("Signals not delivered"), waiting.signals(now), url)
+    if may(request, "alert"):
+        yield Card(_("Open alerts"), waiting.alerts(), list_url("alert", closed_at__isempty=1))
 
 
 def _payment_cards(now: datetime) -> Iterator[Card]:
@@ -148,14 +148,38 @@ def _payment_cards(now: datetime) -> Iterator[Card]:
     yield _card(_("Open for more than 15 minutes"), too_long, list_url("payment", show=saved_filters.STUCK))
 
 
-def _incident_cards() -> Iterator[Card]:
-    titles = {
-        str(Incident.Kind.DUPLICATE_CHARGE): _("Double charges to refund"),
-        str(Incident.Kind.REVERSED_AFTER_CREDIT): _("Credited, then taken back by FeexPay"),
-    }
-    for kind, found in waiting.incidents().items():
-        url = list_url("incident", state="open", kind__exact=kind)
-        yield _card(titles.get(kind, str(Incident.Kind(kind).label)), found, url)
+def _record_cards(models: Sequence[str]) -> Iterator[Card]:
+    found = waiting.records(models)
+    for model in models:
+        for what, title, filters in _RECORD_CARDS[model]:
+            yield _card(str(title), found.get(what, Waiting()), list_url(model, **filters))
+
+
+#: Of each kind of record: what `waiting.records` calls it, the title, and the filter of the list behind it.
+_RECORD_CARDS: Mapping[str, Sequence[tuple[str, StrPromise, Mapping[str, Any]]]] = {
+    "reviewproposal": [("reviewproposal", gettext_lazy("Decisions to approve"), {"outcome__exact": "open"})],
+    "incident": [
+        (
+            Incident.Kind.DUPLICATE_CHARGE,
+            gettext_lazy("Double charges to refund"),
+            {"state": "open", "kind__exact": Incident.Kind.DUPLICATE_CHARGE},
+        ),
+        (
+            Incident.Kind.REVERSED_AFTER_CREDIT,
+            gettext_lazy("Credited, then taken back by FeexPay"),
+            {"state": "open", "kind__exact": Incident.Kind.REVERSED_AFTER_CREDIT},
+        ),
+    ],
+    "refund": [("refund", gettext_lazy("Refunds to approve"), {"state__exact": "proposed"})],
+    "payout": [("payout", gettext_lazy("Payouts with an unknown outcome"), {"state__exact": "unknown"})],
+    "discrepancy": [
+        (
+            "discrepancy",
+            gettext_lazy("Differences with money at stake"),
+            {"state__exact": "open", "money_at_stake__exact": 1},
+        )
+    ],
+}
 
 
 def _card(title: str, found: Waiting, url: str) -> Card:
@@ -182,6 +206,8 @@ def _signs(request: HttpRequest, now: datetime) -> Iterator[Sign]:
         beats = dict(Heartbeat.objects.values_list("name", "beat_at"))
         yield worker_sign(beats, now)
         yield gateway_sign(beats, now)
+    if may(request, "webhookdelivery"):
+        yield _webhook_sign(now)
     if may(request, "comparison"):
         yield _comparison_sign(now)
 
@@ -193,9 +219,10 @@ def worker_sign(beats: Mapping[str, datetime], now: datetime) -> Sign:
     if not seen:
         text = _("Start feexpay_worker: without it no payment is checked and no signal is sent.")
         return Sign(title, display.pill(_("Never started"), Tone.BAD), url, text=text)
-    if any(worker.is_recent(beat, now, health.WORKER_SILENT) for beat in seen):
+    fact = facts.BY_NAME["worker_silent"]
+    if not fact.is_trouble(Measurements(now, beats).worker_silence()[""]):
         return Sign(title, display.pill(_("At work"), Tone.GOOD), url, at=max(seen))
-    text = _("No payment is checked and no signal is sent. Start feexpay_worker again.")
+    text = f"{fact.words} {fact.advice}"
     return Sign(title, display.pill(_("Silent"), Tone.BAD), url, at=max(seen), text=text)
 
 
@@ -206,13 +233,23 @@ def gateway_sign(beats: Mapping[str, datetime], now: datetime) -> Sign:
     if since is not None:
         text = trouble.problem(circuit_breaker.GATEWAY)
         return Sign(title, display.pill(_("In trouble"), Tone.BAD), url, at=since, text=text)
-    states = {
-        "ok": display.pill(_("Answers"), Tone.GOOD),
-        "unknown": display.pill(_("Not asked yet"), Tone.QUIET),
-        "silent": display.pill(_("Does not answer"), Tone.BAD),
-    }
-    word = health.gateway(answered_at, beats.get(worker.GATEWAY_PROBE), now)
-    return Sign(title, states[word], url, at=answered_at)
+    fact, silence = facts.BY_NAME["gateway_silent"], Measurements(now, beats).gateway_silence()
+    if silence is None:
+        return Sign(title, display.pill(_("Not asked yet"), Tone.QUIET), url)
+    if fact.is_trouble(silence[""]):
+        pill, text = display.pill(_("Does not answer"), Tone.BAD), str(fact.advice)
+        return Sign(title, pill, url, at=answered_at, text=text)
+    return Sign(title, display.pill(_("Answers"), Tone.GOOD), url, at=answered_at)
+
+
+def _webhook_sign(now: datetime) -> Sign:
+    """Whether webhooks are dropped because of their number."""
+    title, url = _("Webhooks"), list_url("webhookdelivery", attempt__isempty=1)
+    drops = webhook_drops.read(now)
+    if not drops.lately:
+        return Sign(title, display.pill(_("Normal"), Tone.GOOD), url)
+    text = _("Dropped in the last hour: %(count)d. Payments go on. Block the sender at your proxy.")
+    return Sign(title, display.pill(_("Flood"), Tone.BAD), url, text=text % {"count": drops.hour})
 
 
 def _comparison_sign(now: datetime) -> Sign:
@@ -223,7 +260,7 @@ def _comparison_sign(now: datetime) -> Sign:
         word = _("Switched off") if off else _("None yet")
         return Sign(title, display.pill(word, Tone.QUIET), url)
     at = last.finished_at or last.started_at
-    if feexpay.compare_at is not None and now - at > health.NIGHTLY_LATE:
+    if feexpay.compare_at is not None and now - at > facts.within("comparison_late"):
         return Sign(title, display.pill(_("Overdue"), Tone.BAD), url, at=at)
     tones = {Comparison.State.COMPLETE: Tone.GOOD, Comparison.State.RUNNING: Tone.WAITING}
     tone = tones.get(Comparison.State(last.state), Tone.DOUBT)

@@ -104,6 +104,7 @@ RELEASE = ConfirmedAction(
         "the money went back to the payer. Goods that were delivered stay delivered."
     ),
     run=release_order,
+    skipped_as=StaffAction.Action.RELEASE_ORDER,
     applies=order_release.may_be_released,
     bulk=False,
 )

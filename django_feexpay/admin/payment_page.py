@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from django_feexpay import conf, payable
 from django_feexpay.admin import (
+    audit_line,
     discrepancy_cells,
     display,
     event_texts,
@@ -22,7 +23,16 @@ from django_feexpay.admin import (
 )
 from django_feexpay.admin.next_steps import Records
 from django_feexpay.admin.people import names_of
-from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, StaffAction, WebhookDelivery
+from django_feexpay.models import (
+    Attempt,
+    Checkout,
+    Credit,
+    Payment,
+    PaymentEvent,
+    Payout,
+    StaffAction,
+    WebhookDelivery,
+)
 from django_feexpay.payments import reviews
 
 #: Rows of one section. A sender of many webhooks must not be able to make this page endless.
@@ -42,9 +52,11 @@ def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
         "same_payer_url": search.same_payer_list(payment.attempt.pk) if payment.attempt.msisdn_hash else "",
         "same_user_url": search.payments_of_user(payment.user_id) if payment.user_id else "",
         "shop_url": payable.admin_url_of(payment, request.user),
+        "checkout": Checkout.objects.filter(payment=payment).first(),
         "attempts": _attempts(payment),
         "timeline": _timeline(payment, rows.events),
-        "deliveries": _deliveries(payment),
+        "chain": audit_line.of_payment(payment.pk, request),
+        "deliveries": _deliveries(payment, rows.payouts),
         "credit": _credit(payment),
         "outbox": rows.messages,
         "incidents": [
@@ -60,7 +72,7 @@ def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
             for row in rows.discrepancies
         ],
         "refunds": refund_pages.refunds_of(request, rows.refunds),
-        "payouts": payout_pages.payouts_of(request, _newest(payment.payouts.order_by("-created_at"))),
+        "payouts": payout_pages.payouts_of(request, rows.payouts),
         "most_rows": MAX_ROWS,
     }
 
@@ -72,6 +84,7 @@ def _records(payment: Payment) -> Records:
         incidents=_newest(payment.incidents.select_related("attempt").order_by("-id")),
         discrepancies=_newest(payment.discrepancies.order_by("-id")),
         refunds=_newest(payment.refunds.order_by("-id")),
+        payouts=_newest(payment.payouts.order_by("-created_at")),
         messages=_newest(payment.outbox.order_by("-id")),
     )
 
@@ -137,8 +150,11 @@ def _staff_actions(payment: Payment) -> list[dict[str, Any]]:
     ]
 
 
-def _deliveries(payment: Payment) -> list[dict[str, Any]]:
-    rows = WebhookDelivery.objects.filter(attempt__payment=payment).order_by("-received_at", "-id")
+def _deliveries(payment: Payment, payouts: Sequence[Payout]) -> list[dict[str, Any]]:
+    about = Q(attempt__payment=payment)
+    if payouts:  # one more condition, which an index answers, only where there is something to find
+        about = Q(attempt__in=list(payment.attempts.values_list("pk", flat=True))) | Q(payout__in=payouts)
+    rows = WebhookDelivery.objects.filter(about).order_by("-received_at", "-id")
     return [{"row": row, "body": display.pretty(row.body)} for row in _newest(rows)]
 
 

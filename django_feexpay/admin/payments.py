@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
-from django_feexpay import conf, exports
+from django_feexpay import conf, exports, log_context
 from django_feexpay.admin import (
     display,
     export_columns,
@@ -145,6 +145,7 @@ class PaymentAdmin(SearchedListAdmin, ExportedListAdmin, ConfirmedActionsAdmin):
         return overview.page(self, request)
 
     @method_decorator(require_http_methods(["GET", "POST"]))
+    @log_context.entry_point(log_context.ADMIN)
     def review_view(self, request: HttpRequest) -> HttpResponse:
         return review_page.close_review(self, request)
 

@@ -17,12 +17,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from django_feexpay.admin import display, payout_pages
+from django_feexpay import log_context
+from django_feexpay.admin import display, export_columns, payout_pages
 from django_feexpay.admin.confirm_action import ConfirmedAction, ConfirmedActionsAdmin, Outcome, Result
+from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.admin.people import name_of
+from django_feexpay.admin.period_filter import PeriodFilter
 from django_feexpay.admin.records import PaymentRowsAdmin
 from django_feexpay.catalogue.outcomes import spellings_of
-from django_feexpay.models import Payout, PayoutState, StaffAction
+from django_feexpay.models import Payout, PayoutState, Provider, StaffAction
 from django_feexpay.payments import payout_polls
 from django_feexpay.payments.ledger import Source
 
@@ -43,14 +46,14 @@ ASK = ConfirmedAction(
     run=_ask,
     recorded_as=StaffAction.Action.RECONCILE,
     applies=lambda payout: (
-        payout.gateway_reference is not None and payout.life_state in (PayoutState.PENDING, PayoutState.UNKNOWN)
+        payout.life_state in (PayoutState.PENDING, PayoutState.UNKNOWN) and payout_polls.has_reference(payout)
     ),
     bulk=False,
 )
 
 
 @admin.register(Payout)
-class PayoutAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
+class PayoutAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmin):
     """Payouts, newest first."""
 
     list_display = (
@@ -63,7 +66,9 @@ class PayoutAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
         "gateway_reference",
         "cause_shown",
     )
-    list_filter = ("state", "route")
+    list_filter = ("state", "route", ("created_at", PeriodFilter))
+    export_columns = export_columns.PAYOUTS
+    export_order = ("created_at", "id")
     list_select_related = ()
     ordering = ("-created_at",)
     search_help_text = gettext_lazy("Exactly: the id of a payment, an attempt or a payout, or a reference of FeexPay.")
@@ -74,7 +79,7 @@ class PayoutAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
         (None, {"fields": ("state_shown", "cause_shown", "reason_text", "amount_shown", "phone_shown", "refund")}),
         (
             gettext_lazy("At FeexPay"),
-            {"fields": ("id", "provider_code", "route", "gateway_reference", "sent_at", "send_count")},
+            {"fields": ("id", "provider_shown", "route", "gateway_reference", "sent_at", "send_count")},
         ),
         (
             gettext_lazy("Who and when"),
@@ -93,6 +98,7 @@ class PayoutAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
         return [path("close/", close, name="feexpay_payout_close"), *super().get_urls()]
 
     @method_decorator(require_http_methods(["GET", "POST"]))
+    @log_context.entry_point(log_context.ADMIN)
     def close_view(self, request: HttpRequest) -> HttpResponse:
         return payout_pages.close_payout(self, request)
 
@@ -117,6 +123,10 @@ class PayoutAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
     @admin.display(description=gettext_lazy("state"))
     def state_shown(self, row: Payout) -> SafeString:
         return payout_pages.state_badge(row)
+
+    @admin.display(description=gettext_lazy("provider"))
+    def provider_shown(self, row: Payout) -> str:
+        return str(Provider.objects.filter(pk=row.provider_code).first() or row.provider_code)
 
     @admin.display(description=gettext_lazy("cause"))
     def cause_shown(self, row: Payout) -> str:

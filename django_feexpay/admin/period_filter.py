@@ -10,7 +10,6 @@ from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import DateTimeField, QuerySet
 from django.http import HttpRequest
-from django.utils import formats
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
 
@@ -43,7 +42,7 @@ class PeriodFilter(admin.FieldListFilter):
     @property
     def chosen_words(self) -> str:
         """The chosen days or instants, for the chip above the list."""
-        shown = [formats.date_format(day, "SHORT_DATE_FORMAT") for day in (_day(self.first), _day(self.last)) if day]
+        shown = [display.short_day(day) for day in (_day(self.first), _day(self.last)) if day]
         return " – ".join([*shown, *(str(instant) for instant in (self.since, self.before) if instant)])
 
     def expected_parameters(self) -> list[str | None]:
@@ -113,4 +112,4 @@ def _instant(text: str) -> str:
         at = None
     if at is None:
         return ""
-    return display.short_time(at)
+    return display.short_moment(at)

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils import timezone
 from django.utils.decorators import method_decorator
-from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -31,6 +29,7 @@ from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.conf import feexpay
 from django_feexpay.models import PromptLift
 from django_feexpay.payments import prompts
+from django_feexpay.private import PrivateText
 
 if TYPE_CHECKING:
     from django.urls import URLPattern
@@ -58,7 +57,7 @@ class LiftForm(NumberForm):
 
     @sensitive_variables()
     def clean_phone(self) -> Msisdn:
-        found = msisdns(self.cleaned_data["phone"])
+        found = msisdns(PrivateText(self.cleaned_data["phone"]))
         if not found:
             raise ValidationError(_("This is not a phone number of a country with a provider."))
         if len(found) > 1:
@@ -92,6 +91,7 @@ class PromptLiftAdmin(LedgerAdmin):
         if not (self.has_view_permission(request) and request.user.has_perm(_PERMISSION)):
             raise PermissionDenied
         form = LiftForm(request.POST if request.method == "POST" else None)
+        request.POST = QueryDict()  # error reports quote POST
         if form.is_valid():
             return self._lift(request, form.cleaned_data)
         context = {
@@ -109,7 +109,7 @@ class PromptLiftAdmin(LedgerAdmin):
         lasts = timedelta(hours=int(given["hours"]))
         lift = prompts.lift(given["phone"], lasts=lasts, actor=str(request.user.pk), reason=given["reason"])
         text = _("%(phone)s can get payment requests without a limit until %(until)s.")
-        until = date_format(timezone.localtime(lift.until), "DATETIME_FORMAT")
+        until = display.moment(lift.until)
         message = text % {"phone": lift.masked_msisdn, "until": until}
         self.message_user(request, message, messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:feexpay_promptlift_changelist"))

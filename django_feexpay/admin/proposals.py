@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.contrib import admin
+from django.db.models import Q
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.admin import display
 from django_feexpay.admin.people import name_of
-from django_feexpay.admin.records import PaymentRowsAdmin
+from django_feexpay.admin.records import PaymentRowsAdmin, of_attempts
 from django_feexpay.admin.review_page import outcome_badge
 from django_feexpay.models import ReviewProposal
 
@@ -21,11 +24,13 @@ class ReviewProposalAdmin(PaymentRowsAdmin):
     list_filter = ("outcome",)
     list_select_related = ("attempt__payment",)
     ordering = ("-id",)
-    is_of_attempt = True
     fields = (
         *("payment_shown", "attempt", "decision", "reason", "amount_shown", "gateway_word", "taken_shown"),
         *("source", "proposed_by_shown", "proposed_at", "outcome_shown", "ended_by_shown", "ended_at"),
     )
+
+    def of_payments(self, ids: list[UUID]) -> Q:
+        return of_attempts(ids)
 
     @admin.display(description=_("payment"))
     def payment_shown(self, row: ReviewProposal) -> SafeString | str:

@@ -194,8 +194,7 @@ class ProviderAdmin(ConfirmedActionsAdmin):
         spec = _spec(provider)
         if spec is None:
             return display.EMPTY
-        name = spec.country_name_fr if (get_language() or "").startswith("fr") else spec.country_name_en
-        return name or display.EMPTY
+        return spec.country_in(get_language() or "") or display.EMPTY
 
     @admin.display(description=gettext_lazy("kind"))
     def kind(self, provider: Provider) -> str:

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from django_feexpay import log_context
 from django_feexpay.admin import (
     dashboard,
     display,
@@ -46,10 +47,16 @@ from django_feexpay.models import (
     IdempotencyRecord,
     OutboxMessage,
     PaymentEvent,
+    Payout,
     WebhookDelivery,
 )
 
 _TOTAL_COUNTS = ("started", "succeeded", "failed", "expired")
+
+
+def of_attempts(payment_ids: list[UUID]) -> Q:
+    """The rows that name an attempt of these payments. The attempts are read first, so that an index finds the rows."""
+    return Q(attempt__in=list(Attempt.objects.filter(payment__in=payment_ids).values_list("pk", flat=True)))
 
 
 class PaymentRowsAdmin(SearchedListAdmin):
@@ -57,8 +64,6 @@ class PaymentRowsAdmin(SearchedListAdmin):
 
     list_select_related: ClassVar[Any] = ("payment",)
     search_fields = ("payment__exact",)  # shows the box; `named` does the search
-    #: Whether the rows name an attempt, and their payment through it.
-    is_of_attempt = False
 
     def named(self, request: HttpRequest, queryset: QuerySet[Any], term: str) -> QuerySet[Any]:
         """The rows of the named payments. Their ids are read first, so that an index finds the rows."""
@@ -66,10 +71,11 @@ class PaymentRowsAdmin(SearchedListAdmin):
         if len(ids) == search_terms.MAX_NAMED:
             text = _t("Only the newest %(most)d payments with this beginning were searched. Type more of it.")
             self.message_user(request, text % {"most": search_terms.MAX_NAMED}, messages.WARNING)
-        if self.is_of_attempt:
-            attempts = Attempt.objects.filter(payment__in=ids).values_list("pk", flat=True)
-            return queryset.filter(Q(attempt__in=list(attempts)) | self.named_beside(term))
-        return queryset.filter(Q(payment__in=ids) | self.named_beside(term))
+        return queryset.filter(self.of_payments(ids) | self.named_beside(term))
+
+    def of_payments(self, ids: list[UUID]) -> Q:
+        """The rows of these payments."""
+        return Q(payment__in=ids)
 
     def named_beside(self, term: str) -> Q:
         """The rows that a term names by a column of their own."""
@@ -134,7 +140,7 @@ class PaymentEventAdmin(PaymentRowsAdmin):
     ordering = ("-created_at", "-id")
     fields = (
         *("payment", "attempt", "before", "after", "because_shown"),
-        *("source", "actor_shown", "note", "evidence_shown", "created_at"),
+        *("source", "actor_shown", "note", "evidence_shown", "created_at", "request_id"),
     )
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
@@ -189,6 +195,7 @@ class CreditAdmin(ExportedListAdmin, PaymentRowsAdmin):
         return [path("statement/", view, name="feexpay_credit_statement"), *super().get_urls()]
 
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
+    @log_context.entry_point(log_context.ADMIN)
     def statement_view(self, request: HttpRequest) -> HttpResponseBase:
         return statement_page.show(self, request)
 
@@ -219,22 +226,29 @@ class WebhookDeliveryAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
         "payment_shown",
         "repeat_count",
     )
-    list_filter = (("attempt", admin.EmptyFieldListFilter), ("received_at", PeriodFilter))
+    list_filter = (
+        ("attempt", admin.EmptyFieldListFilter),
+        ("payout", admin.EmptyFieldListFilter),
+        ("received_at", PeriodFilter),
+    )
     filter_links = saved_filters.DELIVERIES
-    list_select_related = ("attempt",)
+    list_select_related = ("attempt", "payout")
     ordering = ("-received_at", "-id")
-    is_of_attempt = True
     fields = (
         *("received_at", "gateway_reference", "reported_status", "event_type"),
-        *("attempt", "repeat_count", "dedupe_key", "body_shown"),
+        *("attempt", "payout", "repeat_count", "dedupe_key", "body_shown"),
     )
+
+    def of_payments(self, ids: list[UUID]) -> Q:
+        payouts = Payout.objects.filter(payment__in=ids).values_list("pk", flat=True)
+        return of_attempts(ids) | Q(payout__in=list(payouts))
 
     def named_beside(self, term: str) -> Q:
         return Q(gateway_reference__in=spellings_of(term), attempt__isnull=True)
 
     @admin.display(description=_("payment"))
     def payment_shown(self, row: WebhookDelivery) -> SafeString | str:
-        return display.payment_link(row.attempt.payment_id if row.attempt else None)
+        return display.payment_link(row.payment_id)
 
     @admin.display(description=_("body, redacted"))
     def body_shown(self, delivery: WebhookDelivery) -> SafeString | str:
@@ -290,9 +304,13 @@ class IdempotencyRecordAdmin(PaymentRowsAdmin):
 class HeartbeatAdmin(LedgerAdmin):
     """The last heartbeat of each background process."""
 
-    list_display = ("name", "beat_at")
+    list_display = ("what", "beat_at")
     ordering = ("name",)
-    fields = ("name", "beat_at")
+    fields = ("what", "name", "beat_at")
+
+    @admin.display(description=_("what happened"))
+    def what(self, row: Heartbeat) -> str:
+        return str(row)
 
 
 @admin.register(DailyTotal)

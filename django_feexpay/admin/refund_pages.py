@@ -10,7 +10,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -22,12 +22,14 @@ from django_feexpay.admin.confirm_action import ReasonForm
 from django_feexpay.admin.display import Tone
 from django_feexpay.admin.people import names_of
 from django_feexpay.admin.readonly import AnyModelAdmin
+from django_feexpay.admin.search import WriteOnlyInput
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Incident, Payment, Refund
 from django_feexpay.payments import incidents, payout_terms, refunds
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.refunds import RefundableCharge
+from django_feexpay.private import PrivateText
 
 PERMISSION = "feexpay.refund_payment"
 CLOSE_PERMISSION = "feexpay.change_incident"
@@ -56,9 +58,19 @@ class RefundForm(ReasonForm):
             "The reference that FeexPay or the operator gave the payout. Cash, a balance or another way may have none."
         ),
     )
+    phone = forms.CharField(
+        label=gettext_lazy("Phone number of the payer"),
+        max_length=40,
+        required=False,
+        widget=WriteOnlyInput(attrs={"autocomplete": "off", "inputmode": "tel"}),
+        help_text=gettext_lazy(
+            "Only for a payout through FeexPay: the number was erased. Ask the payer for it. It must be the number "
+            "that paid, and it is erased again when the refund has ended."
+        ),
+    )
     seen = forms.IntegerField(widget=forms.HiddenInput)
 
-    field_order = ("amount", "way", "outside_reference", "reason")
+    field_order = ("amount", "way", "outside_reference", "phone", "reason")
 
     def __init__(self, data: Any, *, charge: RefundableCharge) -> None:
         super().__init__(data, initial={"amount": max(charge.left, 0) or None})
@@ -66,6 +78,8 @@ class RefundForm(ReasonForm):
             way = self.fields["way"]
             ways = [choice for choice in Refund.Way.choices if choice[0] != Refund.Way.PAYOUT]
             way.choices = ways  # type: ignore[attr-defined]  # a ChoiceField
+        if not payout_terms.is_offered(charge.attempt) or charge.attempt.msisdn_sealed is not None:
+            del self.fields["phone"]
         self.fields["amount"].label = _("Amount in %(currency)s") % {"currency": charge.currency}
 
 
@@ -192,6 +206,7 @@ def record_refund(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpRespo
     try:
         charge = refunds.charge_of(payment.pk, incident_id)
         form = RefundForm(request.POST if request.method == "POST" else None, charge=charge)
+        request.POST = QueryDict()  # error reports quote POST
         if form.is_valid() and _record(model_admin, request, payment, incident_id, form):
             return HttpResponseRedirect(back_url)
     except NotAllowedError as refusal:
@@ -224,9 +239,12 @@ def _record(
             actor=str(request.user.pk),
             source=Source.ADMIN,
             refunded_before=given["seen"],
+            phone=PrivateText(given.get("phone", "")),
         )
     except NotAllowedError as refusal:
-        if refusal.code in ("too_much", "amount_too_low"):
+        if refusal.code == "msisdn_erased" and "phone" in form.fields:
+            form.add_error("phone", refusal.message)
+        elif refusal.code in ("too_much", "amount_too_low"):
             form.add_error("amount", refusal.message)
         elif refusal.code == "validation_error":
             form.add_error(refusal.errors[0].field, refusal.errors[0].message)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
+from django_feexpay import log_context
 from django_feexpay.admin import display, export_columns, payout_pages, refund_pages
 from django_feexpay.admin.confirm_action import ConfirmedAction, ConfirmedActionsAdmin, Outcome, Result
 from django_feexpay.admin.list_exports import ExportedListAdmin
@@ -25,7 +26,7 @@ from django_feexpay.catalogue import money
 from django_feexpay.catalogue.outcomes import spellings_of
 from django_feexpay.catalogue.payout_routes import PAYOUT_ROUTES
 from django_feexpay.conf import feexpay
-from django_feexpay.models import PayoutState, Refund
+from django_feexpay.models import PayoutState, Refund, StaffAction
 from django_feexpay.payments import payouts, refunds
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
@@ -93,6 +94,7 @@ APPROVE = ConfirmedAction(
         "told, and it cannot be changed any more. You cannot approve what you proposed yourself."
     ),
     run=_approve,
+    skipped_as=StaffAction.Action.APPROVE_REFUND,
     applies=_waits,
     bulk=False,
 )
@@ -106,6 +108,7 @@ SEND_PAYOUT = ConfirmedAction(
         "cannot approve what you proposed yourself."
     ),
     run=_send_payout,
+    skipped_as=StaffAction.Action.SEND_PAYOUT,
     applies=_waits_for_payout,
     bulk=False,
     columns=("payment_shown", "amount_shown", "phone_shown", "route_shown", "proposer", "reason"),
@@ -118,6 +121,7 @@ CANCEL = ConfirmedAction(
         "The proposed refund does not count any more. Cancel it only if the money was not paid back."
     ),
     run=_cancel,
+    skipped_as=StaffAction.Action.CANCEL_REFUND,
     applies=_may_be_cancelled,
     bulk=False,
 )
@@ -175,6 +179,7 @@ class RefundAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     @method_decorator(require_http_methods(["GET", "POST"]))
+    @log_context.entry_point(log_context.ADMIN)
     def record_view(self, request: HttpRequest) -> HttpResponse:
         return refund_pages.record_refund(self, request)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy
 
 from django_feexpay.admin.confirm_action import ConfirmedAction, Outcome, Result
-from django_feexpay.models import OutboxMessage, WebhookDelivery
+from django_feexpay.models import OutboxMessage, StaffAction, WebhookDelivery
 from django_feexpay.payments import outbox, webhook_hints
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
@@ -35,9 +35,10 @@ SEND_AGAIN = ConfirmedAction(
     title=gettext_lazy("Send the signal again"),
     explanation=gettext_lazy(
         "Every receiver in the shop is called once more with the same event id. A receiver that handled this id does "
-        "nothing."
+        "nothing. The payer gets no second message."
     ),
     run=send_again,
+    skipped_as=StaffAction.Action.RESEND_SIGNAL,
     applies=lambda message: True,
 )
 PROCESS_AGAIN = ConfirmedAction(
@@ -45,8 +46,10 @@ PROCESS_AGAIN = ConfirmedAction(
     permission="feexpay.reprocess_delivery",
     title=gettext_lazy("Process again"),
     explanation=gettext_lazy(
-        "FeexPay is asked about the attempt that this webhook names. What the webhook says is not believed."
+        "FeexPay is asked about the attempt or the payout that this webhook names. What the webhook says is not "
+        "believed."
     ),
     run=process_again,
-    applies=lambda delivery: bool(delivery.attempt_id or delivery.gateway_reference),
+    skipped_as=StaffAction.Action.REDELIVER,
+    applies=lambda delivery: bool(delivery.payment_id or delivery.gateway_reference),
 )

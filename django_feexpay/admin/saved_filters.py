@@ -116,7 +116,7 @@ class SavedPaymentFilter(admin.SimpleListFilter):
 DELIVERIES = (
     SavedFilter(
         gettext_lazy("Without a payment"),
-        {"attempt__isempty": "1"},
-        lambda now: WebhookDelivery.objects.filter(attempt__isnull=True),
+        {"attempt__isempty": "1", "payout__isempty": "1"},
+        lambda now: WebhookDelivery.objects.unmatched(),
     ),
 )

@@ -18,27 +18,28 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
-from django_feexpay import crypto
 from django_feexpay.admin import display
 from django_feexpay.admin.people import name_of
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.catalogue.money import CURRENCIES
-from django_feexpay.catalogue.phone import Msisdn, PhoneError, parse
-from django_feexpay.catalogue.providers import CATALOGUE
-from django_feexpay.conf import feexpay
+from django_feexpay.catalogue.phone import Msisdn
+from django_feexpay.catalogue.providers import possible_msisdns
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
+from django_feexpay.models.fields import msisdn_hashes
 from django_feexpay.payments import staff_actions
+from django_feexpay.payments.attempts import unsealed
 from django_feexpay.payments.ledger import Source
 from django_feexpay.private import PrivateText
 
-_RULES = frozenset(spec.phone for spec in CATALOGUE.values() if spec.phone is not None)
+#: An address names at most this many attempts of a payer: two for each key of a HASH_KEY with five keys.
+_MOST_KEYS = 10
 
 
 # --- by number ---------------------------------------------------------------------------------------
 
 
-class _WriteOnlyInput(forms.TextInput):
+class WriteOnlyInput(forms.TextInput):
     """An input that never shows its value again, so that no page holds the number."""
 
     def format_value(self, value: Any) -> None:
@@ -51,7 +52,7 @@ class NumberForm(forms.Form):
     phone = forms.CharField(
         label=gettext_lazy("Phone number"),
         max_length=40,
-        widget=_WriteOnlyInput(attrs={"autocomplete": "off", "inputmode": "tel", "autofocus": True}),
+        widget=WriteOnlyInput(attrs={"autocomplete": "off", "inputmode": "tel", "autofocus": True}),
         help_text=gettext_lazy("The whole number, best with its country code, for example +229 01 …"),
     )
 
@@ -62,21 +63,13 @@ def msisdns(phone: str) -> list[Msisdn]:
 
     No error report shows the number.
     """
-    found = {}
-    for rule in _RULES:
-        try:
-            msisdn = parse(phone, rule)
-        except PhoneError:
-            continue
-        found[msisdn.digits] = msisdn
-    return [found[digits] for digits in sorted(found)]
+    return possible_msisdns(phone)
 
 
 @sensitive_variables()
-def msisdn_hashes(phone: str) -> list[str]:
-    """The keyed hashes of `msisdns`."""
-    key = feexpay.hash_key
-    return sorted(crypto.keyed_hash(msisdn.digits, key) for msisdn in msisdns(phone))
+def hashes_by_number(phone: str) -> list[tuple[str, ...]]:
+    """The keyed hashes of each of `msisdns`, by each of HASH_KEY."""
+    return sorted(msisdn_hashes(msisdn) for msisdn in msisdns(phone))
 
 
 def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:
@@ -88,13 +81,13 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     form = NumberForm(request.POST if request.method == "POST" else None)
-    hashes = msisdn_hashes(PrivateText(form.cleaned_data["phone"])) if form.is_valid() else []
+    request.POST = QueryDict()  # error reports quote POST
+    hashes = hashes_by_number(PrivateText(form.cleaned_data["phone"])) if form.is_valid() else []
     if form.is_valid() and not hashes:
         form.add_error("phone", _("This is not a phone number of a country with a provider."))
-    request.POST = QueryDict()  # error reports quote POST
     payers = _payers(request, hashes)
     if len(payers) == 1:
-        return HttpResponseRedirect(same_payer_list(payers[0].pk))
+        return HttpResponseRedirect(_list_of(payers[0]))
     context = {
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.opts,
@@ -102,7 +95,7 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
         "media": model_admin.media,
         "form": form,
         "not_found": bool(hashes) and not payers,
-        "payers": [{"masked": attempt.masked_msisdn, "url": same_payer_list(attempt.pk)} for attempt in payers],
+        "payers": [{"masked": payer[0].masked_msisdn, "url": _list_of(payer)} for payer in payers],
     }
     return TemplateResponse(request, "admin/feexpay/payment/find.html", context)
 
@@ -116,10 +109,10 @@ def find_from_box(request: HttpRequest, phone: str) -> HttpResponse:
     if not request.user.has_perm("feexpay.view_payment"):
         messages.error(request, _("This looks like a phone number. You may not search for one: nothing was searched."))
         return HttpResponseRedirect(request.path)
-    hashes = msisdn_hashes(phone)
+    hashes = hashes_by_number(phone)
     payers = _payers(request, hashes)
     if len(payers) == 1:
-        return HttpResponseRedirect(same_payer_list(payers[0].pk))
+        return HttpResponseRedirect(_list_of(payers[0]))
     if payers:
         text = _("This number can belong to several payers. Type it here with its country code.")
     elif hashes:
@@ -131,30 +124,40 @@ def find_from_box(request: HttpRequest, phone: str) -> HttpResponse:
     return HttpResponseRedirect(reverse("admin:feexpay_payment_find"))
 
 
-def _payers(request: HttpRequest, hashes: list[str]) -> list[Attempt]:
-    """The newest attempt of each payer with one of these hashes.
+def _payers(request: HttpRequest, numbers: list[tuple[str, ...]]) -> list[list[Attempt]]:
+    """For each payer with one of these numbers, the newest attempt; while HASH_KEY is rotated, one for each key.
 
     Changes: StaffAction, if there was a number: that it was looked up, how many payers were found, and the payment if
     it is one.
     """
-    attempts = Attempt.objects.select_related("payment")
-    newest = (attempts.filter(msisdn_hash=each).order_by("-created_at").first() for each in hashes)
-    payers = [attempt for attempt in newest if attempt is not None]
-    if not hashes:
+    if not numbers:
         return []
+    payers = [payer for hashes in numbers if (payer := _newest_of_each(hashes))]
     staff_actions.record(
         staff_actions.Action.LOOK_UP_NUMBER,
         actor=str(request.user.pk),
         source=Source.ADMIN,
-        target=payers[0].payment if len(payers) == 1 else None,
+        target=payers[0][0].payment if len(payers) == 1 else None,
         detail={"found": len(payers)},
     )
     return payers
 
 
-def same_payer_list(attempt_id: UUID) -> str:
-    """The address of the list of payments of this attempt's payer."""
-    return f"{reverse('admin:feexpay_payment_changelist')}?{SamePayerFilter.parameter_name}={attempt_id}"
+def _newest_of_each(hashes: tuple[str, ...]) -> list[Attempt]:
+    """The newest attempt with each of these hashes of one number, the newest of all first."""
+    attempts = Attempt.objects.select_related("payment")
+    newest = (attempts.filter(msisdn_hash=each).order_by("-created_at").first() for each in hashes)
+    return sorted(filter(None, newest), key=lambda attempt: attempt.created_at, reverse=True)
+
+
+def _list_of(payer: list[Attempt]) -> str:
+    return same_payer_list(*(attempt.pk for attempt in payer))
+
+
+def same_payer_list(*attempt_ids: UUID) -> str:
+    """The address of the list of payments of the payer of these attempts."""
+    ids = ",".join(map(str, attempt_ids))
+    return f"{reverse('admin:feexpay_payment_changelist')}?{SamePayerFilter.parameter_name}={ids}"
 
 
 def payments_of_user(user_id: Any) -> str:
@@ -166,7 +169,7 @@ def payments_of_user(user_id: Any) -> str:
 
 
 class SamePayerFilter(admin.SimpleListFilter):
-    """Payments of the payer of the attempt in the address. Hidden unless in use."""
+    """Payments of the payer of the attempts in the address. Hidden unless in use."""
 
     title = gettext_lazy("payer")
     parameter_name = "same_payer_as"
@@ -175,23 +178,31 @@ class SamePayerFilter(admin.SimpleListFilter):
         value = self.value()
         if value is None:
             return []
-        attempt = self._attempt(value)
-        return [(value, attempt.masked_msisdn if attempt else display.EMPTY)]
+        attempts = self._attempts(value)
+        return [(value, attempts[0].masked_msisdn if attempts else display.EMPTY)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Payment]) -> QuerySet[Payment] | None:
         value = self.value()
         if value is None:
             return None
-        attempt = self._attempt(value)
-        if attempt is None or not attempt.msisdn_hash:
+        hashes = {each for attempt in self._attempts(value) for each in _hashes_of(attempt)}
+        if not hashes:
             return queryset.none()
-        return queryset.filter(pk__in=Attempt.objects.filter(msisdn_hash=attempt.msisdn_hash).values("payment_id"))
+        return queryset.filter(pk__in=Attempt.objects.filter(msisdn_hash__in=hashes).values("payment_id"))
 
-    def _attempt(self, value: str) -> Attempt | None:
+    def _attempts(self, value: str) -> list[Attempt]:
         try:
-            return Attempt.objects.filter(pk=UUID(value)).first()
+            return list(Attempt.objects.filter(pk__in=[UUID(each) for each in value.split(",")[:_MOST_KEYS]]))
         except ValueError:
-            return None
+            return []
+
+
+def _hashes_of(attempt: Attempt) -> set[str]:
+    """The hashes of an attempt's number: by each of HASH_KEY while the number can be decrypted, else the stored one."""
+    if not attempt.msisdn_hash:
+        return set()
+    msisdn = unsealed(attempt.msisdn_sealed)
+    return {attempt.msisdn_hash, *(msisdn_hashes(Msisdn(**msisdn)) if msisdn else ())}
 
 
 class UserFilter(admin.SimpleListFilter):

@@ -36,6 +36,7 @@ _STEPS = {
     "opened_again": gettext_lazy("opened a provider again"),
     "proposed": gettext_lazy("proposed to close a review"),
     "approved": gettext_lazy("approved the closing of a review"),
+    "asked_for_balance": gettext_lazy("asked FeexPay for the balance"),
     "file_asked_for": gettext_lazy("asked for an exported file"),
     "file_fetched": gettext_lazy("fetched an exported file"),
 }

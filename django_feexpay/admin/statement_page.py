@@ -75,7 +75,7 @@ def show(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponseBase:
     """The statement of the address, by default of last month; by POST as a file, or with the balance at FeexPay.
 
     Call it outside a transaction: it may ask FeexPay.
-    Changes: StaffAction, for a file. Raises: PermissionDenied.
+    Changes: StaffAction, for a file and for the balance. Raises: PermissionDenied.
     """
     if not request.user.has_perm(PERMISSION):
         raise PermissionDenied
@@ -95,7 +95,7 @@ def show(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponseBase:
     if statement is not None:
         context |= _shown(statement, request) | _settlement(statement, form, request)
         if request.POST.get("ask") == "balance":
-            context |= _balances()
+            context |= _balances(str(request.user.pk))
     return TemplateResponse(request, "admin/feexpay/credit/statement.html", context)
 
 
@@ -275,12 +275,20 @@ def _list_for(request: HttpRequest, model_name: str) -> str:
     return reverse(f"admin:feexpay_{model_name}_changelist") if may_read else ""
 
 
-def _balances() -> dict[str, Any]:
-    """FeexPay's balance now, or that it gave none."""
+def _balances(actor: str) -> dict[str, Any]:
+    """FeexPay's balance now, or that it gave none.
+
+    Changes: StaffAction.
+    """
+    result, found = staff_actions.Result.DONE, dict[str, int]()
     try:
         found = settlement.balances()
     except GatewayError as error:
         logger.warning("FeexPay did not answer with the balance: %s", error.code)
+        result = staff_actions.Result.FAILED
+    action, detail = staff_actions.Action.RECONCILE, {"step": "asked_for_balance"}
+    staff_actions.record(action, actor=actor, source=Source.ADMIN, result=result, detail=detail)
+    if result is staff_actions.Result.FAILED:
         return {"balance_failed": True}
     return {
         "balances": [{"name": name, "amount": f"{amount:,}".replace(",", "\u00a0")} for name, amount in found.items()]

@@ -59,7 +59,7 @@ def next_poll(attempt: Attempt, now: datetime) -> SafeString:
     at = attempt.next_poll_at
     if at is None:
         return display.pill(_("not planned"), Tone.BAD)
-    shown = display.short_time(at)
+    shown = display.short_moment(at)
     if at < now - _OVERDUE:
         return display.pill_with_text(_("Overdue"), Tone.BAD, shown)
     return display.line(shown)

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -16,14 +17,18 @@ from django_feexpay import conf
 from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import (
+    Alert,
     Attempt,
+    Checkout,
     Comparison,
     Credit,
     Discrepancy,
+    Erasure,
     Finding,
     Heartbeat,
     Payment,
     Payout,
+    Purge,
     Refund,
     ReviewProposal,
     WebhookDelivery,
@@ -98,10 +103,27 @@ def charged_twice(start_failed: StartPayment, gateway: RecordingGateway) -> Paym
     deliver(payment.attempt)
     make_discrepancy(payment.attempt)
     propose(payment.attempt)
-    Heartbeat.objects.create(name="worker", beat_at=conf.now())
+    now = conf.now()
+    Heartbeat.objects.create(name="worker", beat_at=now)
+    make_checkout(payment)
+    Alert.objects.create(fact="duplicate_charges", severity="critical", value=1, opened_at=now, seen_at=now)
     daily_totals.rebuild()
+    Purge.objects.create(source=Source.COMMAND, state="complete", counts={"numbers": 2}, started_at=now, beat_at=now)
+    Erasure.objects.create(user_key="0", state="done", actor="ayo", reason="a letter", asked_at=now, done_at=now)
     prompts.lift(number(), lasts=timedelta(hours=1), actor="ayo", reason="a fair")
     return Payment.objects.for_reading().get(pk=payment.pk)
+
+
+def make_checkout(payment: Payment) -> Checkout:
+    """The checkout that led to a payment, with an hour left to pay."""
+    now = conf.now()
+    return Checkout.objects.create(
+        id=uuid4(),
+        payment=payment,
+        return_url="https://shop.example/thanks/",
+        created_at=now,
+        expires_at=now + timedelta(hours=1),
+    )
 
 
 def number() -> Msisdn:

@@ -117,7 +117,7 @@ def test_close_of_an_ended_difference_changes_nothing(superuser_client: Client, 
     assert (difference.state, difference.note) == ("settled", "")
     assert [str(message) for message in answer.context["messages"]] == [
         "Close the difference: 0 done, 1 skipped, 0 failed.",
-        f"This difference was closed before: nothing was changed. ({difference.pk})",
+        f"{difference}: This difference was closed before: nothing was changed.",
     ]
 
 
@@ -169,7 +169,7 @@ def test_comparison_shows_its_result_beside_the_state_now(superuser_client: Clie
     page = superuser_client.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
 
     row = page[page.index(f"{LIST}{difference.pk}/change/") :]
-    assert row.index("open") < row.index("not found any more")
+    assert row.index("open") < row.index("gone")
 
 
 def test_comparison_still_shows_a_difference_that_a_later_one_saw_again(

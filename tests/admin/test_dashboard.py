@@ -160,7 +160,7 @@ def test_without_its_permission_nobody_gets_a_figure(staff_client: StaffClient) 
 
 
 @pytest.mark.usefixtures("counted")
-def test_page_costs_thirteen_statements_and_two_fewer_within_a_minute(staff_client: StaffClient) -> None:
+def test_page_costs_fourteen_statements_and_two_fewer_within_a_minute(staff_client: StaffClient) -> None:
     client = staff_client("view_dailytotal", "view_payment", "view_webhookdelivery", "view_heartbeat")
 
     def statements() -> int:
@@ -168,7 +168,7 @@ def test_page_costs_thirteen_statements_and_two_fewer_within_a_minute(staff_clie
             page_of(client, "?days=30")
         return len(seen)
 
-    assert [statements(), statements()] == [13, 11]
+    assert [statements(), statements()] == [14, 12]
 
 
 @pytest.mark.usefixtures("counted")

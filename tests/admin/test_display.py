@@ -59,7 +59,7 @@ def test_badge_of_no_status_is_a_dash() -> None:
 
 
 def test_amount_is_shown_with_its_currency() -> None:
-    assert amount(1250000, "XOF") == '<span class="feexpay-line">1 250 000 F CFA</span>'
+    assert amount(1250000, "XOF") == '<span class="feexpay-line">1\u00a0250\u00a0000\u00a0F\u00a0CFA</span>'
 
 
 def test_json_is_escaped_and_keeps_its_letters() -> None:

@@ -18,21 +18,22 @@ from openpyxl import load_workbook
 
 from django_feexpay import table_files
 from django_feexpay.admin import list_exports, readonly
-from django_feexpay.models import Attempt, Credit, Discrepancy, Incident, Payment, Refund, StaffAction
-from tests.admin.conftest import StaffClient, StartPayment, make_discrepancy, page_of
+from django_feexpay.models import Attempt, Credit, Discrepancy, Incident, Payment, Payout, Refund, StaffAction
+from tests.admin.conftest import StaffClient, StartPayment, make_discrepancy, make_payout, page_of
 from tests.api.test_history import store_payment, store_payments
 from tests.payments.charging import refund
 
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/feexpay/payment/"
-LISTS = ["payment", "attempt", "credit", "incident", "refund", "discrepancy"]
+LISTS = ["payment", "attempt", "credit", "incident", "refund", "payout", "discrepancy"]
 MODELS: dict[str, Any] = {
     "payment": Payment,
     "attempt": Attempt,
     "credit": Credit,
     "incident": Incident,
     "refund": Refund,
+    "payout": Payout,
     "discrepancy": Discrepancy,
 }
 
@@ -155,6 +156,7 @@ def test_no_cell_is_a_formula(superuser_client: Client, player: User, name: str)
 @pytest.mark.parametrize("of", LISTS)
 def test_every_list_of_money_is_exported(of: str, superuser_client: Client, charged_twice: Payment) -> None:
     refund(charged_twice, 2000, NEW_YEAR)
+    make_payout(charged_twice)
     rows = list(MODELS[of]._default_manager.all())
 
     exported = table(take(superuser_client, *rows, of=of))
@@ -187,6 +189,9 @@ def test_slices_skip_and_repeat_no_row(
     make_discrepancy(start_payment().attempt)
     refund(charged_twice, 2000, NEW_YEAR)
     refund(charged_twice, 300, NEW_YEAR)
+    make_payout(charged_twice)
+    make_payout(charged_twice, amount=900)
+    Refund.objects.filter(pk=Refund.objects.latest("pk").pk).update(amount=900)
     rows = list(MODELS[of]._default_manager.all())
 
     exported = [tuple(row.values()) for row in table(take(superuser_client, *rows, of=of))]
@@ -251,5 +256,5 @@ def test_page_of_a_converted_payment_shows_both_sums_and_the_rate(
 ) -> None:
     page = superuser_client.get(page_of(start_payment(amount=1000, currency="EUR"))).content.decode()
 
-    for words in ("10.00 EUR", "6 560 F CFA", ">655.957<"):
+    for words in ("10.00\u00a0EUR", "6\u00a0560\u00a0F\u00a0CFA", ">655.957<"):
         assert words in page

@@ -20,11 +20,14 @@ from django_feexpay.payments import daily_totals, refunds
 from tests.admin.conftest import StaffClient, StartPayment, deliver, make_payout
 
 LEDGERS = [
+    "alert",
     "attempt",
+    "checkout",
     "discrepancy",
     "comparison",
     "credit",
     "dailytotal",
+    "erasure",
     "finding",
     "heartbeat",
     "idempotencyrecord",
@@ -33,6 +36,7 @@ LEDGERS = [
     "payment",
     "paymentevent",
     "payout",
+    "purge",
     "refund",
     "reviewproposal",
     "promptlift",
@@ -40,14 +44,31 @@ LEDGERS = [
     "webhookdelivery",
 ]
 EVERYTHING = [*LEDGERS, "provider"]
-NOT_SEARCHED = {"comparison", "dailytotal", "finding", "heartbeat", "payment", "promptlift", "staffaction"}
+NOT_SEARCHED = {
+    *("alert", "comparison", "dailytotal", "erasure", "finding", "heartbeat", "payment", "promptlift", "purge"),
+    "staffaction",
+}
 #: Tables that staff have no use for. Receipts are shown with their message; an opt-out and files concern only
 #: their user.
-NOT_SHOWN = {"counter", "notificationoptout", "outboxreceipt", "payoutevent", "reportfile", "totalscursor"}
+NOT_SHOWN = {
+    *(
+        "counter",
+        "notificationoptout",
+        "outboxreceipt",
+        "payoutevent",
+        "reportfile",
+        "staffchain",
+        "totalscursor",
+    ),
+}
 #: Ledgers without a row for a payment that was only started.
-MADE_BY_HAND = {"heartbeat", "credit", "dailytotal", "incident", "payout", "refund"}
+MADE_BY_HAND = {
+    *("alert", "checkout", "heartbeat", "credit", "dailytotal", "erasure", "incident", "payout", "purge", "refund"),
+}
 
 pytestmark = pytest.mark.django_db
+
+UUID_TEXT = r"[0-9a-f]{8}-[0-9a-f]{4}"
 
 
 @pytest.fixture
@@ -227,3 +248,16 @@ def test_page_of_a_reader_of_one_model_has_no_link_that_is_refused(
     for page in (address(name, "changelist"), address(name, "change", first_row(name))):
         links = set(re.findall(r'<a\b[^>]*\bhref="(/admin/[^"#]+)"', client.get(page).content.decode()))
         assert [link for link in links if client.get(unescape(link)).status_code == 403] == []
+
+
+def test_every_record_is_named_in_words_and_not_by_its_key(charged_twice: Payment) -> None:
+    deliver(charged_twice.attempt)
+    shown = [
+        *(apps.get_model("feexpay", name) for name in LEDGERS if name != "idempotencyrecord"),
+        apps.get_model("feexpay", "payoutevent"),
+    ]
+    for model in shown:
+        str(model())  # also before it is saved
+    rows = [row for model in shown for row in model._default_manager.all()]
+    assert [row for row in rows if str(row) == str(row.pk) or re.search(UUID_TEXT, str(row))] == []
+    assert {type(row).__name__ for row in rows} >= {"Payment", "Attempt", "Payout", "Refund", "Incident"}

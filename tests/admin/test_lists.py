@@ -116,7 +116,7 @@ def test_instants_of_another_page_are_shown(superuser_client: Client, start_paym
 
     page = superuser_client.get(f"{LIST}?created_at__gte=2020-01-01T00:00:00%2B00:00").content.decode()
 
-    assert "since 01/01/2020" in page
+    assert "since 1\u00a0Jan\u00a02020" in page
     assert '<li class="selected"><a href="?">Any date</a>' not in page
 
 
@@ -260,7 +260,24 @@ def test_list_takes_at_most_12_statements_however_many_rows(
     assert len(few) == len(many) <= 12, [each["sql"][:300] for each in few]
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="plans of PostgreSQL")
+@pytest.mark.parametrize("address", [LIST, "/admin/feexpay/attempt/"])
+def test_later_page_joins_only_its_own_rows(address: str, superuser_client: Client, player: User) -> None:
+    """PostgreSQL would join the rows that it skips to all tables of the list: 0.7 s for page 150 of a long list."""
+    store_payments(player, 60)
+    first, every = rows(superuser_client, address), rows(superuser_client, address, {"all": ""})
+
+    with CaptureQueriesContext(connection) as seen:
+        second = rows(superuser_client, address, {"p": 2})
+
+    assert [each.pk for each in [*first, *second]] == [each.pk for each in every]
+    assert (len(first), len(second)) == (50, 10)
+    skipping = [each["sql"] for each in seen if "OFFSET 50" in each["sql"]]
+    assert len(skipping) == 1
+    assert "feexpay_provider" not in skipping[0]
+    assert '"masked_msisdn"' not in skipping[0]
+
+
+@pytest.mark.postgres_only
 @pytest.mark.parametrize(
     ("address", "indexes"),
     [
@@ -286,6 +303,13 @@ def test_list_takes_at_most_12_statements_however_many_rows(
         ),
         pytest.param(
             "/admin/feexpay/staffaction/?created_at__to=2020-01-01", {"feexpay_staff_time"}, id="staff actions by day"
+        ),
+        pytest.param("/admin/feexpay/attempt/?status=review", {"feexpay_attempt_unpaid"}, id="attempts by status"),
+        pytest.param(f"{LIST}?currency=USD", {"feexpay_pay_currency"}, id="payments in dollars"),
+        pytest.param(
+            "/admin/feexpay/outboxmessage/?signal__exact=payment_refunded",
+            {"feexpay_outbox_signal"},
+            id="signals of a kind",
         ),
     ],
 )

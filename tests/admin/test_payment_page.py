@@ -11,16 +11,20 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 
 from django_feexpay import Payable, conf
 from django_feexpay.catalogue import money
 from django_feexpay.models import Attempt, Payment, PaymentEvent
-from django_feexpay.payments import refunds
+from django_feexpay.payments import outbox, refunds
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.privacy import erasure, subjects
 from tests.admin.conftest import StaffClient, StartPayment, deliver, page_of
 from tests.admin.recording_transport import RecordingGateway
 from tests.conftest import Configure
+from tests.payments.behind_our_back import tamper
 
 pytestmark = pytest.mark.django_db
 
@@ -330,4 +334,51 @@ def test_page_takes_few_statements_even_with_open_incidents(superuser_client: Cl
     with CaptureQueriesContext(connection) as seen:
         text_of(superuser_client, charged_twice)
 
-    assert len(seen) <= 28
+    assert len(seen) <= 30  # one of them proves the chain of the history
+
+
+# --- the proof of the history --------------------------------------------------------------------------
+
+
+def test_auditor_sees_that_the_history_is_intact(staff_client: StaffClient, charged_twice: Payment) -> None:
+    page = text_of(staff_client("view_payment", "view_staffaction"), charged_twice)
+
+    assert "History intact" in page
+    assert "History" not in text_of(staff_client("view_payment"), charged_twice).replace("History</a>", "")
+
+
+def test_auditor_sees_which_rows_were_changed(staff_client: StaffClient, charged_twice: Payment) -> None:
+    event = charged_twice.events.earliest("id")
+    tamper("UPDATE feexpay_paymentevent SET note = 'x' WHERE id = %s", event.pk)
+
+    page = text_of(staff_client("view_payment", "view_staffaction"), charged_twice)
+
+    assert "History changed" in page
+    assert f"Rows: event {event.pk}." in page
+    assert f"feexpay_verify_audit --payment {charged_twice.pk}" in page
+
+
+def test_older_history_is_not_called_changed(staff_client: StaffClient, charged_twice: Payment) -> None:
+    tamper("UPDATE feexpay_paymentevent SET hash = '', key_id = '', position = NULL")
+    Payment.objects.update(event_count=0, chain_hash="")
+
+    assert "Not chained" in text_of(staff_client("view_payment", "view_staffaction"), charged_twice)
+
+
+def test_page_says_that_the_payer_was_erased_and_when(
+    superuser_client: Client, start_payment: StartPayment, gateway: RecordingGateway
+) -> None:
+    payment = start_payment()
+    gateway.statuses["REF-0001"] = "SUCCESSFUL"
+    reconcile(payment.attempt.pk, source=Source.WORKER)
+    outbox.deliver()
+    words = "The payer was erased at their request or because of the age of the payment"
+    assert words not in text_of(superuser_client, payment)
+
+    erasure.erase(subjects.of_user(str(payment.user)), actor="1", source=Source.ADMIN)
+
+    payment.refresh_from_db()
+    shown = date_format(localtime(payment.erased_at), "DATETIME_FORMAT")
+    assert f"{words}: {shown}." in text_of(superuser_client, payment)
+    Payment.objects.update(erased_at=None)  # by an earlier release
+    assert f"{words}." in text_of(superuser_client, payment)

@@ -88,14 +88,14 @@ def test_unavailable_provider_cannot_be_enabled(superuser_client: Client) -> Non
     answer = save(superuser_client, "mtn_cm", enabled="on")
 
     errors = answer.context["adminform"].form.errors
-    assert errors == {"enabled": ["This provider cannot be enabled: FeexPay does not serve Cameroon."]}
+    assert errors == {"enabled": ["This provider cannot be enabled: This service does not work in Cameroon."]}
     assert Provider.objects.get(pk="mtn_cm").enabled is False
 
 
 def test_unavailable_provider_shows_why(superuser_client: Client) -> None:
     page = superuser_client.get("/admin/feexpay/provider/mtn_cm/change/").content.decode()
 
-    assert "FeexPay does not serve Cameroon." in page
+    assert "This service does not work in Cameroon." in page
 
 
 def test_provider_shows_why_in_the_language_of_staff(superuser_client: Client) -> None:
@@ -103,7 +103,7 @@ def test_provider_shows_why_in_the_language_of_staff(superuser_client: Client) -
         "/admin/feexpay/provider/mtn_cm/change/", headers={"accept-language": "fr"}
     ).content.decode()
 
-    assert "FeexPay ne sert pas le Cameroun." in page
+    assert "Ce service ne fonctionne pas au Cameroun." in page
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_list_action_counts_what_was_done_and_skipped_and_keeps_a_row_for_each(s
 
     texts = [str(message) for message in page.context["messages"]]
     assert texts[0] == "Close for maintenance: 1 done, 1 skipped, 0 failed."
-    assert texts[1] == "It was switched off already. (moov_bj)"
+    assert texts[1] == "Moov Money (Benin): It was switched off already."
     assert Provider.objects.get(pk="moov_bj").disabled_reason == "Ours"
     assert set(StaffAction.objects.values_list("target", "result")) == {
         ("provider:mtn_bj", "done"),
@@ -259,7 +259,9 @@ def test_provider_that_feexpay_does_not_serve_stays_closed(superuser_client: Cli
     page = act(superuser_client, "open_again", "mtn_cm")
 
     assert not Provider.objects.get(pk="mtn_cm").enabled
-    assert "FeexPay does not serve Cameroon. (mtn_cm)" in [str(message) for message in page.context["messages"]]
+    assert "MTN Mobile Money (Cameroon): This service does not work in Cameroon." in [
+        str(message) for message in page.context["messages"]
+    ]
 
 
 @pytest.mark.parametrize("action", ["close_for_maintenance", "open_again"])

@@ -22,6 +22,10 @@ MESSAGES = "/admin/feexpay/outboxmessage/"
 DELIVERIES = "/admin/feexpay/webhookdelivery/"
 
 
+def chosen(*messages: OutboxMessage) -> str:
+    return "&".join(f"outboxmessage={message.pk}" for message in messages)
+
+
 def confirm(client: Client, url: str) -> list[str]:
     answer = client.post(url, {"reason": "the shop was down"}, follow=True)
     assert answer.status_code == 200
@@ -82,7 +86,30 @@ def test_signal_that_is_due_is_left_to_its_worker(superuser_client: Client, star
     said = confirm(superuser_client, f"{MESSAGES}send_again/?outboxmessage={message.pk}")
 
     assert said[0] == "Send the signal again: 0 done, 1 skipped, 0 failed."
-    assert StaffAction.objects.count() == 0
+    action = StaffAction.objects.get()
+    assert (action.action, action.result, action.payment_id) == ("resend_signal", "skipped", message.payment_id)
+
+
+def test_audit_list_tells_which_rows_of_a_bulk_act_were_skipped(
+    staff_client: StaffClient, start_failed: StartPayment
+) -> None:
+    start_failed()
+    start_failed()
+    OutboxMessage.objects.order_by("pk").filter(pk=OutboxMessage.objects.earliest("pk").pk).update(
+        next_delivery_at=conf.now() + outbox.LEASE * 10
+    )
+    later, due = OutboxMessage.objects.order_by("pk")
+
+    confirm(staff_client("view_outboxmessage", "resend_signal"), f"{MESSAGES}send_again/?{chosen(later, due)}")
+
+    done, skipped = StaffAction.objects.order_by("pk")
+    assert (done.result, done.target) == ("done", f"outboxmessage:{later.pk}")
+    assert (skipped.result, skipped.target, skipped.reason) == (
+        "skipped",
+        f"outboxmessage:{due.pk}",
+        "the shop was down",
+    )
+    assert skipped.detail == {"done": 1, "skipped": 1, "failed": 0}
 
 
 def test_webhook_is_processed_again_by_asking_feexpay(staff_client: StaffClient, start_payment: StartPayment) -> None:
@@ -118,6 +145,7 @@ def test_webhook_about_nothing_we_know_is_skipped(superuser_client: Client) -> N
 
     assert said[0] == "Process again: 0 done, 1 skipped, 0 failed."
     assert "names no attempt" in said[1]
+    assert (StaffAction.objects.get().action, StaffAction.objects.get().result) == ("redeliver", "skipped")
 
 
 @pytest.mark.parametrize(
@@ -145,6 +173,8 @@ def test_order_that_may_still_be_paid_is_not_released(staff_client: StaffClient,
 
     assert said[0] == "Release the order: 0 done, 1 skipped, 0 failed."
     assert "may still succeed" in said[1]
+    action = StaffAction.objects.get()
+    assert (action.action, action.result, action.payment_id) == ("release_order", "skipped", payment.pk)
 
 
 @pytest.mark.django_db(transaction=True)

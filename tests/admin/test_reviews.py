@@ -127,8 +127,8 @@ def test_page_shows_the_facts_and_the_effect_of_each_decision(
 
     assert TOOK in page
     assert options(page) == {"credit_taken": True, "credit_price": True, "not_paid": False}
-    assert "4 999 F CFA are credited, and the payer reads that the payment succeeded." in page
-    assert "5 000 F CFA are credited, and the payer reads that the payment succeeded." in page
+    assert "4\u00a0999\u00a0F\u00a0CFA are credited, and the payer reads that the payment succeeded." in page
+    assert "5\u00a0000\u00a0F\u00a0CFA are credited, and the payer reads that the payment succeeded." in page
     assert "Not possible: FeexPay says that money was taken." in page
     assert Credit.objects.count() == 0
 
@@ -384,7 +384,7 @@ def test_ask_without_a_change_shows_the_answer_of_feexpay(
     summary, words = ask(superuser_client, payment)
 
     assert (summary.level_tag, words.level_tag) == ("warning", "warning")
-    assert str(words) == f"Attempt 1 is unchanged. {text} ({str(payment.pk)[:8]}…)"
+    assert str(words) == f"{payment}: Attempt 1 is unchanged. {text}"
 
 
 def test_ask_that_settles_reports_only_the_count(

@@ -30,11 +30,14 @@ pytestmark = pytest.mark.django_db
 
 #: Who may see the list, the page and the history of each model.
 READERS = {
+    "alert": "O",
     "attempt": "SFO",
+    "checkout": "SFO",
     "comparison": "FO",
     "credit": "SFO",
     "dailytotal": "SFO",
     "discrepancy": "FO",
+    "erasure": "FO",
     "finding": "FO",
     "heartbeat": "O",
     "idempotencyrecord": "O",
@@ -45,6 +48,7 @@ READERS = {
     "paymentevent": "SFO",
     "promptlift": "SO",
     "provider": "SFO",
+    "purge": "O",
     "refund": "SFO",
     "reviewproposal": "F",
     "staffaction": "FO",
@@ -80,7 +84,7 @@ PAGES = {
 #: Pages of their own that need no more than a right to view.
 READ_ONLY_PAGES = {"credit_statement", "dailytotal_dashboard", "payment_files", "payment_find", "payment_overview"}
 #: Lists that are exported.
-EXPORTED = ("attempt", "credit", "discrepancy", "incident", "payment", "refund", "staffaction")
+EXPORTED = ("attempt", "credit", "discrepancy", "incident", "payment", "payout", "refund", "staffaction")
 #: Who is offered each action of a list; those with a page of their own are in PAGES.
 LIST_ACTIONS = dict.fromkeys(EXPORTED, {"export_csv": "F", "export_xlsx": "F"})
 #: Pages of Django that are closed to all: ledgers are not written.

@@ -14,6 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from openpyxl import load_workbook
 
+from django_feexpay.admin.staff_actions import action_text
 from django_feexpay.models import Attempt, Discrepancy, StaffAction
 from tests.admin.conftest import StaffClient, make_discrepancy
 from tests.admin.recording_transport import RecordingGateway
@@ -46,15 +47,15 @@ def test_page_shows_providers_days_totals_and_the_check(staff_client: StaffClien
 
     for words in (
         "MTN",
-        "mtn_bj",
-        '5 000 F CFA</span> <span class="feexpay-count">(1)</span>',
-        "9 830 F CFA",
-        "983 F CFA",
-        "10 813 F CFA",
+        "MTN Mobile Money (Benin)",
+        '5\u00a0000\u00a0F\u00a0CFA</span> <span class="feexpay-count">(1)</span>',
+        "9\u00a0830\u00a0F\u00a0CFA",
+        "983\u00a0F\u00a0CFA",
+        "10\u00a0813\u00a0F\u00a0CFA",
     ):
         assert words in page, words
-    assert "XOF: the gross is the sum of the credits, 6 000 F CFA." in page
-    assert "10/08/2026" in page  # 23:00 UTC on the 7th is the 8th in Porto-Novo
+    assert "XOF: the gross is the sum of the credits, 6\u00a0000\u00a0F\u00a0CFA." in page
+    assert "8\u00a0Oct\u00a02026" in page  # 23:00 UTC on the 7th is the 8th in Porto-Novo
 
 
 def test_without_a_period_the_page_is_of_last_month(superuser_client: Client) -> None:
@@ -169,7 +170,7 @@ def test_open_differences_stand_on_the_page_with_what_they_mean(
     page = superuser_client.get(OCTOBER).content.decode()
 
     assert f'href="/admin/feexpay/discrepancy/{difference.pk}/change/">another amount</a>' in page
-    assert "1 000 F CFA" in page
+    assert "1\u00a0000\u00a0F\u00a0CFA" in page
     assert "32 days have no complete comparison" in page  # the local month touches 32 days of UTC
     assert "No difference is open." not in page
 
@@ -192,6 +193,8 @@ def test_balance_is_asked_for_only_by_its_button(superuser_client: Client, gatew
     page = superuser_client.post(OCTOBER, {"ask": "balance"}).content.decode()
 
     assert gateway.balance_count == 1
+    asked = StaffAction.objects.get()
+    assert (asked.action, asked.result, action_text(asked)) == ("reconcile", "done", "asked FeexPay for the balance")
     assert "MTN BENIN" in page
     assert "12\u00a0500" in page
 
@@ -202,6 +205,7 @@ def test_balance_that_feexpay_does_not_give_is_told(superuser_client: Client, ga
     page = superuser_client.post(OCTOBER, {"ask": "balance"}).content.decode()
 
     assert "FeexPay did not answer with the balance." in page
+    assert StaffAction.objects.get().result == "failed"
 
 
 def test_empty_balance_is_told(superuser_client: Client, gateway: RecordingGateway) -> None:

@@ -85,6 +85,7 @@ def _figures(effort: Effort) -> Iterator[Figure]:
     yield from table_size.due_rows(effort, large)
     large.close()
     yield from endpoints.webhook(site, effort)
+    yield from endpoints.webhook_refusals(site, effort)
     yield from endpoints.initiate(site, effort)
     for concurrency in effort.concurrencies:
         yield from worker.polls(effort, concurrency)

@@ -25,6 +25,9 @@ from tools.bench.wsgi_site import Site
 _SPARE = 4
 _REPEATED = 20
 _CALLER_COUNT = 4
+#: Rows of no payment, and so many of their webhooks that the limit of a minute is used up.
+_UNKNOWN = 10**9
+_USED_UP = 310
 _GATEWAY_SECONDS = 0.05
 _MOST_ADDED_MS = 25
 
@@ -77,6 +80,43 @@ def webhook(site: Site, effort: Effort) -> Iterator[Figure]:
     yield statements("webhook, first delivery", count_of(works["first"]), 3)
     yield statements("webhook, repeated", count_of(works["repeat"]))
     yield statements("webhook, forged", count_of(works["forged"]), 0)
+
+
+def webhook_refusals(site: Site, effort: Effort) -> Iterator[Figure]:
+    """Requests that are no webhook, and a signed webhook of an unknown reference that is dropped in a flood."""
+    path, bare = "/feexpay/webhook/", "/reference/bare/"
+    junk = delivery(1).body
+    refused: dict[str, tuple[int, bytes, Mapping[str, str]]] = {
+        "65 kB": (413, b" " * 65_537, {}),
+        "compressed": (415, junk, {"Content-Encoding": "gzip"}),
+        "another charset": (415, junk, {"Content-Type": "application/json; charset=latin-1"}),
+        "chunked": (400, junk, {"Transfer-Encoding": "chunked", "Content-Length": ""}),
+        "forged, 64 kB of brackets": (401, b"[" * 65_000, {"X-FeexPay-Signature": "0" * 64}),
+    }
+
+    def work(status: int, body: bytes, headers: Mapping[str, str]) -> Callable[[], object]:
+        return lambda: site.call("POST", path, body, headers, status)
+
+    works = {name: work(*given) for name, given in refused.items()}
+    works["bare"] = lambda: site.call("POST", bare, junk)
+    times = interleave(works, effort)
+    for name in refused:
+        yield at_most(f"webhook, refused: {name} : bare Django view", ratio(times[name], times["bare"]), 2.0)
+        yield statements(f"webhook, refused: {name}", count_of(works[name]), 0)
+
+    unknown = (delivery(_UNKNOWN + number) for number in itertools.count())
+
+    def flood() -> None:
+        given = next(unknown)
+        site.call("POST", path, given.body, given.headers)
+
+    for _ in range(_USED_UP):
+        flood()
+    works = {"dropped": flood, "bare": works["bare"]}
+    times = interleave(works, effort)
+    value = ratio(times["dropped"], times["bare"])
+    yield Figure("webhook, dropped in a flood : bare Django view", str(value))
+    yield statements("webhook, dropped in a flood", count_of(flood), 1)
 
 
 def status(site: Site, effort: Effort) -> Iterator[Figure]:

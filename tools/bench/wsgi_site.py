@@ -42,7 +42,10 @@ class Site:
 def _environ(method: str, path: str, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     path, _, query = path.partition("?")
     named = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
-    return named | {
+    of_body = {
+        name: named.pop(f"HTTP_{name}") for name in ("CONTENT_TYPE", "CONTENT_LENGTH") if f"HTTP_{name}" in named
+    }
+    return {
         "REQUEST_METHOD": method,
         "PATH_INFO": path,
         "QUERY_STRING": query,
@@ -57,4 +60,6 @@ def _environ(method: str, path: str, body: bytes, headers: Mapping[str, str]) ->
         "wsgi.version": (1, 0),
         "wsgi.input": io.BytesIO(body),
         "wsgi.errors": sys.stderr,
+        **named,
+        **of_body,
     }
