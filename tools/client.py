@@ -1,6 +1,6 @@
-"""Starts the client, or checks that it can start: `python tools/client.py graphics | run | smoke`.
+"""Starts the client, or checks that it can start: `python tools/client.py graphics | run | smoke PROGRAM`.
 
-`graphics` prints the missing Debian packages and fails if there are any. `run` starts the client. `smoke` starts the
+`graphics` prints the missing Debian packages and fails if there are any. `run` starts the client. `smoke` starts a
 built client without a display and checks its screenshot. Run it with the Python of the client's environment.
 """
 
@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parents[1]
 #: The demo writes this file and removes it when it ends.
 DEMO_ADDRESS = ROOT / ".demo" / "kept" / "address"
 
-BUILT = ROOT / "dist" / "feexpay_client" / "feexpay_client"
 _SMOKE_SECONDS, _SMALLEST_PICTURE = 120, 10_000
 
 #: The libraries that Kivy loads on Linux, with their Debian packages.
@@ -78,7 +77,7 @@ def server() -> str:
 def run() -> int:
     """Run the client until its window is closed; exit code 1 if it cannot start."""
     address = server()
-    if not address:
+    if not address and "FEEXPAY_BRAND" not in os.environ:  # a brand has its own server
         sys.stderr.write("No demo is running. Start `make demo` first, or set FEEXPAY_SERVER=https://…\n")
         return 1
     if graphics():
@@ -87,7 +86,7 @@ def run() -> int:
     return subprocess.call([sys.executable, "-m", "feexpay_client"], env=environment)
 
 
-def smoke() -> int:
+def smoke(built: Path) -> int:
     """Exit code 0 if the built client draws its first screen without a display."""
     if graphics():
         return 1
@@ -95,22 +94,24 @@ def smoke() -> int:
         picture = Path(folder) / "first.png"
         environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
         environment |= {"SDL_VIDEODRIVER": "offscreen", "FEEXPAY_CLIENT_HOME": folder, "SMOKE": str(picture)}
-        code = subprocess.call([BUILT], env=environment, timeout=_SMOKE_SECONDS)
+        code = subprocess.call([built], env=environment, timeout=_SMOKE_SECONDS)
         drawn = picture.stat().st_size if picture.exists() else 0
-    size = sum(path.stat().st_size for path in BUILT.parent.rglob("*") if path.is_file())
-    sys.stdout.write(
-        f"{BUILT.parent.relative_to(ROOT)}: {size / 1e6:.0f} MB, exit code {code}, picture of {drawn} bytes\n"
-    )
+    size = sum(path.stat().st_size for path in built.parent.rglob("*") if path.is_file())
+    sys.stdout.write(f"{built.parent}: {size / 1e6:.0f} MB, exit code {code}, picture of {drawn} bytes\n")
     # The PNG of an empty window is ten times smaller.
     return 0 if code == 0 and drawn > _SMALLEST_PICTURE else 1
 
 
 def main(arguments: list[str]) -> int:
-    commands = {"graphics": graphics, "run": run, "smoke": smoke}
-    if len(arguments) != 1 or arguments[0] not in commands:
-        sys.stderr.write(f"usage: tools/client.py {' | '.join(commands)}\n")
-        return 2
-    return commands[arguments[0]]()
+    match arguments:
+        case ["graphics"]:
+            return graphics()
+        case ["run"]:
+            return run()
+        case ["smoke", program]:
+            return smoke(Path(program).resolve())
+    sys.stderr.write("usage: tools/client.py graphics | run | smoke PROGRAM\n")
+    return 2
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 PHONE, OTHER_PHONE = "+226 74 98 76 50", "+229 01 61 98 76 50"
 OTP = "738291"
 PAYER = {"first_name": "Zebulon", "last_name": "Quackenbush", "email": "zeb.quack@payer.test"}
-API_KEY, HASH_KEY = "fp_canary_of_the_key", "the canary of the hash key, long enough"
+API_KEY, HASH_KEY = "fp_canary_of_the_key", "the canary of the hash key that is long enough"
 HEADER, URL_TOKEN = "Bearer canary-of-the-header", "canary-of-the-address"
 
 CANARIES = (

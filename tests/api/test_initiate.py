@@ -270,7 +270,9 @@ def test_answer_is_the_same_for_every_usual_writing_of_a_number(caller: Caller, 
         "(229) 61.00.00.50",
     ]
 
-    bodies = [caller.initiate(phone=phone, merchant_reference=phone).json() for phone in writings]
+    bodies = [
+        caller.initiate(phone=phone, merchant_reference=f"order-{place}").json() for place, phone in enumerate(writings)
+    ]
 
     assert {body["phone"] for body in bodies} == {"+229 01 •• •• •• 50"}
     assert {charge.msisdn for charge in gateway.charges} == {"2290161000050"}

@@ -49,7 +49,10 @@ def test_providers_are_in_the_language_of_the_client(caller: Caller) -> None:
     english = {row["code"]: row for row in caller.get("providers/", headers=ENGLISH).json()}
 
     assert (french["wave_sn"]["country_name"], english["wave_sn"]["country_name"]) == ("Sénégal", "Senegal")
-    assert french["amex"]["unavailable_reason"] == "FeexPay ne documente aucun paiement American Express."
+    assert (
+        french["amex"]["unavailable_reason"]
+        == "Les cartes American Express ne sont pas acceptées. Les cartes Visa et Mastercard le sont."
+    )
 
 
 def test_answers_vary_with_the_language(caller: Caller) -> None:

@@ -275,7 +275,7 @@ def test_health_names_the_open_circuits(caller: Caller, clock: Clock) -> None:
     fail_calls()
     body = caller.get("health/").json()
 
-    assert (body["status"], body["components"]["breaker"]) == ("degraded", "gateway, mtn_bj")
+    assert (body["status"], body["providers_in_trouble"]) == ("degraded", ["gateway", "mtn_bj"])
 
 
 # --- without the cache -------------------------------------------------------------------------------

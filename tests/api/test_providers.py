@@ -85,8 +85,22 @@ def test_provider_that_cannot_be_used_says_why(caller: Caller) -> None:
 def test_texts_are_in_the_language_of_the_request(caller: Caller) -> None:
     french, english = (row(caller, "mtn_cm", **{"Accept-Language": tongue}) for tongue in ("fr", "en"))
 
-    assert (french["country_name"], french["unavailable_reason"]) == ("Cameroun", "FeexPay ne sert pas le Cameroun.")
-    assert (english["country_name"], english["unavailable_reason"]) == ("Cameroon", "FeexPay does not serve Cameroon.")
+    assert (french["country_name"], french["unavailable_reason"]) == (
+        "Cameroun",
+        "Ce service ne fonctionne pas au Cameroun.",
+    )
+    assert (english["country_name"], english["unavailable_reason"]) == (
+        "Cameroon",
+        "This service does not work in Cameroon.",
+    )
+    names = [row(caller, "bank_transfer", **{"Accept-Language": tongue})["name"] for tongue in ("fr", "en")]
+    assert names == ["Virement bancaire", "Bank transfer"]
+
+
+def test_name_that_staff_changed_is_the_same_in_every_language(caller: Caller) -> None:
+    Provider.objects.filter(pk="bank_transfer").update(name="Wire")
+
+    assert row(caller, "bank_transfer", **{"Accept-Language": "fr"})["name"] == "Wire"
 
 
 def test_switched_off_provider_is_visible_at_once(caller: Caller) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import pytest
@@ -21,11 +17,11 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 
-from tests.api.caller import Caller, assert_problem, new_token, row_counts
+from tests import limited_site
+from tests.api.caller import BASE, Caller, assert_problem, new_token, row_counts
 from tests.api.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock
-from tests.sandbox.running import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -107,28 +103,37 @@ def test_of_800_parallel_requests_exactly_the_limit_pass(player: User, configure
 def test_of_800_requests_to_four_processes_exactly_the_limit_pass(
     player: User, settings: Any, request: pytest.FixtureRequest, kind: str
 ) -> None:
+    """Of a user and, in the same run, of a caller without a token. Each request names another X-Forwarded-For."""
     if kind == "redis":
         settings.CACHES = redis_at(request.getfixturevalue("redis_url"))
     else:
         request.getfixturevalue("database_cache")
-    caches = json.dumps(django_settings.CACHES)
-    name = connection.settings_dict["NAME"]
-    url = urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))
-    environment = os.environ | {"DATABASE_URL": url, "PYTHONPATH": f"{ROOT}:{ROOT}/sample_project"}
+    tokens = [new_token(player) for _ in range(16)]
+    together = threading.Barrier(16)
 
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.api.history_reader", caches, *(new_token(player) for _ in range(4))],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        for _ in range(4)
-    ]
+    with limited_site.gunicorn(
+        workers=4, threads=4, caches=dict(django_settings.CACHES), RATE_LIMIT="100/min", NUM_PROXIES=1
+    ) as address:
 
-    counts = [json.loads(process.communicate(timeout=120)[0]) for process in processes]
-    assert sum(map(Counter, counts), Counter()) == {"200": 100, "429": 700}
+        def read_fifty(number: int) -> Counter[tuple[str, int]]:
+            counts: Counter[tuple[str, int]] = Counter()
+            callers = {"history/": f"Authorization: Bearer {tokens[number]}", "health/": "X-Nothing: 1"}
+            with socket.create_connection(address, timeout=60) as client:
+                together.wait()
+                for turn in range(50):
+                    for path, header in callers.items():
+                        forged = f"X-Forwarded-For: 10.{number}.{turn}.1, 192.0.2.1"
+                        lines = (f"GET {BASE}{path} HTTP/1.1", "Host: localhost", header, forged, "", "")
+                        client.sendall("\r\n".join(lines).encode())
+                        counts[path, limited_site.answer(client)[0]] += 1
+            return counts
+
+        with ThreadPoolExecutor(16) as threads:
+            total = sum(threads.map(read_fifty, range(16)), Counter())
+
+    assert total == {
+        (path, code): count for path in ("history/", "health/") for code, count in ((200, 100), (429, 700))
+    }
 
 
 def test_throttled_request_gets_retry_after(caller: Caller, configure: Configure, a_cache: None) -> None:
@@ -143,15 +148,85 @@ def test_throttled_request_gets_retry_after(caller: Caller, configure: Configure
     assert f"try again in {response.headers['Retry-After']} s" in response.json()["detail"]
 
 
-def test_calls_share_one_limit(caller: Caller, configure: Configure, gateway: ModelGateway) -> None:
-    configure(RATE_LIMIT="3/min")
-    payment_id = caller.initiate().json()["id"]
-    caller.get(f"{payment_id}/status/")
-    caller.get("providers/")
+def test_scopes_are_counted_apart_and_the_fourth_start_of_three_writes_nothing(
+    caller: Caller, configure: Configure, gateway: ModelGateway
+) -> None:
+    configure(RATE_LIMIT="2/min", RATE_LIMITS="initiate:3/min, status:1/min")
+    payment_id = [caller.initiate(merchant_reference=str(number)).json()["id"] for number in range(3)][0]
     before = row_counts()
 
     assert_problem(caller.initiate(merchant_reference="next"), 429, "throttled")
-    assert (row_counts(), len(gateway.charges)) == (before, 1)
+    assert_problem(caller.post(f"retry/{payment_id}/"), 429, "throttled")
+    assert (row_counts(), len(gateway.charges)) == (before, 3)
+    paths = (f"{payment_id}/status/", "history/", "providers/", "history/", "quote/")
+    assert [caller.get(path).status_code for path in paths] == [200, 200, 200, 429, 400]
+    assert caller.get(f"{payment_id}/status/").status_code == 429
+    assert [caller.post(f"{payment_id}/otp/", {"otp": "123456"}).status_code for _ in range(3)] == [409, 409, 429]
+
+
+def test_answers_say_how_much_of_the_limit_is_left(caller: Caller, configure: Configure, clock: Clock) -> None:
+    """By draft-ietf-httpapi-ratelimit-headers-10: `r` more requests now, and more than these in `t` seconds."""
+    configure(RATE_LIMITS={"read": "2/min"})
+    shown, left = [], []
+    for seconds in (0, 20, 20):
+        clock.advance(seconds)
+        answer = caller.get("history/")
+        assert answer.headers["RateLimit-Policy"] == '"read";q=2;w=60'
+        remaining, _, renewed = answer.headers["RateLimit"].partition(";t=")
+        shown.append(remaining)
+        left.append(int(renewed))
+
+    assert shown == ['"read";r=1', '"read";r=0', '"read";r=0']
+    assert answer.headers["Retry-After"] == str(left[2])
+    assert left[1] - 20 == left[2]
+    assert 20 <= left[2] <= 26
+    clock.advance(left[2])
+    assert caller.get("history/").status_code == 200
+
+
+def test_webhook_and_refused_sign_in_show_no_limit(caller: Caller, stranger: Caller) -> None:
+    """The webhook must not tell a stranger which references are known."""
+    assert "RateLimit" not in stranger.get("history/").headers
+    assert "RateLimit" not in caller.post("webhook/", {"reference": "x"}).headers
+
+
+@pytest.mark.parametrize(
+    ("settings_", "first", "second", "same"),
+    [
+        ({}, {}, {"X-Forwarded-For": "10.0.0.1"}, True),
+        ({}, {"X-Real-IP": "10.0.0.1"}, {"X-Real-IP": "10.0.0.2"}, True),
+        ({"NUM_PROXIES": 1}, {"X-Forwarded-For": "10.0.0.1"}, {"X-Forwarded-For": "10.0.0.2"}, False),
+        ({"NUM_PROXIES": 1}, {"X-Forwarded-For": "1.1.1.1, 10.0.0.1"}, {"X-Forwarded-For": "2.2.2.2,10.0.0.1"}, True),
+        (
+            {"NUM_PROXIES": 2},
+            {"X-Forwarded-For": "10.0.0.1, 10.9.9.9"},
+            {"X-Forwarded-For": "10.0.0.2,10.9.9.9"},
+            False,
+        ),
+        ({"NUM_PROXIES": 2}, {"X-Forwarded-For": "10.0.0.1"}, {"X-Forwarded-For": "10.0.0.2"}, True),
+        ({"NUM_PROXIES": 1}, {"X-Forwarded-For": "nonsense"}, {"X-Forwarded-For": "<script>"}, True),
+        ({"NUM_PROXIES": 1}, {"X-Forwarded-For": "2001:db8::1"}, {"X-Forwarded-For": "2001:db8::2:1"}, True),
+        ({"NUM_PROXIES": 1}, {"X-Forwarded-For": "2001:db8::1"}, {"X-Forwarded-For": "2001:db8:0:1::1"}, False),
+        ({"NUM_PROXIES": 1}, {"X-Forwarded-For": "10.0.0.1"}, {"X-Forwarded-For": "::ffff:10.0.0.1"}, True),
+        ({"CLIENT_ADDRESS_HEADER": "X-Real-IP"}, {"X-Real-IP": "10.0.0.1"}, {"X-Real-IP": "10.0.0.2"}, False),
+        ({"CLIENT_ADDRESS_HEADER": "X-Real-IP"}, {"X-Forwarded-For": "1.1.1.1"}, {"X-Forwarded-For": "2.2.2.2"}, True),
+    ],
+)
+def test_callers_without_a_token_are_counted_by_the_address_that_our_proxy_saw(
+    stranger: Caller,
+    configure: Configure,
+    settings_: dict[str, Any],
+    first: dict[str, str],
+    second: dict[str, str],
+    same: bool,
+) -> None:
+    configure(RATE_LIMITS={"anonymous": "1/min"}, **settings_)
+
+    assert stranger.get("health/", first).status_code == 200
+    answer = stranger.get("health/", second)
+
+    assert answer.status_code == (429 if same else 200)
+    assert answer.headers["RateLimit-Policy"] == '"anonymous";q=1;w=60'
 
 
 def test_users_have_separate_limits(caller: Caller, configure: Configure) -> None:
@@ -205,6 +280,6 @@ def test_nothing_is_started_without_the_cache(caller: Caller, no_cache: None) ->
 
     response = caller.initiate()
 
-    assert_problem(response, 503, "gateway_unavailable")
+    assert_problem(response, 503, "rate_unavailable")
     assert response.headers["Retry-After"] == "5"
     assert row_counts() == before

@@ -68,7 +68,7 @@ HTTP_RATES = {
 }
 
 DJANGO_SETTINGS = (
-    *("USE_TZ", "CACHES", "Q_CLUSTER", "FEEXPAY", "DATABASE_ROUTERS", "ROOT_URLCONF"),
+    *("USE_TZ", "SECURE_PROXY_SSL_HEADER", "CACHES", "Q_CLUSTER", "FEEXPAY", "DATABASE_ROUTERS", "ROOT_URLCONF"),
     *("EMAIL_BACKEND", "EMAIL_TIMEOUT", "MAILERS"),
 )
 EMAIL = "django_feexpay.notifications.EmailNotifier"
@@ -218,7 +218,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E015", "unknown environment", {"ENVIRONMENT": "prod", "API_KEY": "fp_key"}),
     ("E015", "unknown dispatch", {"DISPATCH": "later"}),
     ("E015", "unknown fee payer", {"FEE_PAYER": "nobody"}),
-    ("E015", "unknown secrets backend", {"SECRETS_BACKEND": "paper"}),
+    ("E084", "end of a key that is no date", {"API_KEY": "test_new, test_old until tomorrow"}),
+    ("E085", "no key that has not ended", {"debug": False, "API_KEY": "fp_old until 2020-01-01"}),
     (
         "E029",
         "secret without a mode",
@@ -226,6 +227,11 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("E028", "comparison time in words", {"COMPARE_AT": "at night"}),
     ("E028", "comparison at hour 24", {"COMPARE_AT": "24:00"}),
+    ("E081", "purge time in words", {"PURGE_AT": "at night"}),
+    ("E082", "retention as a number", {"RETENTION": 30}),
+    ("E082", "retention without a unit", {"RETENTION": {"numbers": "24"}}),
+    ("E082", "retention of an unknown kind", {"RETENTION": "payments:10y"}),
+    ("E083", "idempotency keys shorter than 72 hours", {"RETENTION": {"idempotency": "71h"}}),
     ("E016", "poll intervals in words", {"POLL_SECONDS": "soon,later"}),
     ("E016", "no poll intervals", {"POLL_SECONDS": []}),
     ("E016", "poll interval of zero", {"POLL_SECONDS": [0, 5]}),
@@ -234,10 +240,21 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E017", "expiry below 30 s", {"EXPIRY_SECONDS": 29}),
     ("E017", "expiry too large for a date", {"EXPIRY_SECONDS": 10**18}),
     ("E017", "expiry None", {"EXPIRY_SECONDS": None}),
+    ("E096", "push expiry as a number", {"PUSH_EXPIRY_SECONDS": 300}),
+    ("E096", "push expiry of no provider", {"PUSH_EXPIRY_SECONDS": "mtn_xx:300"}),
+    ("E096", "push expiry below the prompt's life", {"PUSH_EXPIRY_SECONDS": {"mtn_ci": 299}}),
     ("E018", "rate limit without a period", {"RATE_LIMIT": "100"}),
     ("E018", "rate limit with an unknown period", {"RATE_LIMIT": "100/fortnight"}),
     ("E018", "rate limit of zero", {"RATE_LIMIT": "0/min"}),
     ("E018", "rate limit as a number", {"RATE_LIMIT": 100}),
+    ("E066", "rate limits without a rate", {"RATE_LIMITS": "initiate"}),
+    ("E066", "rate limit of an unknown scope", {"RATE_LIMITS": {"initiates": "10/min"}}),
+    ("E066", "rate limits as a number", {"RATE_LIMITS": 10}),
+    ("E067", "address header with a colon", {"CLIENT_ADDRESS_HEADER": "X-Real-IP:"}),
+    ("E067", "address header that is a list", {"CLIENT_ADDRESS_HEADER": "X-Forwarded-For"}),
+    ("W066", "proxy whose addresses are not read", {"debug": False, "SECURE_PROXY_SSL_HEADER": ("HTTP_X", "https")}),
+    ("E027", "proxies in words", {"NUM_PROXIES": "one"}),
+    ("E027", "no unknown webhooks", {"UNKNOWN_WEBHOOKS_KEPT": 0}),
     ("E019", "PAYABLE names a missing function", {"PAYABLE": "shop.orders.nothing"}),
     ("E019", "PAYABLE names a missing module", {"PAYABLE": "shoppe.orders.Orders"}),
     ("E019", "PAYABLE names a number", {"PAYABLE": "shop.orders.FRANCS"}),
@@ -279,8 +296,16 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("W010", "return host with a port", {"RETURN_HOSTS": ["shop.example:8000"]}),
     ("W010", "return host in capitals", {"RETURN_HOSTS": ["Shop.example"]}),
     ("E065", "payouts as text", {"PAYOUTS": "True"}),
+    ("E080", "short audit key after a good one", {"AUDIT_KEYS": [LONG, "x" * 31]}),
     ("W065", "payouts on", {"PAYOUTS": True}),
+    ("E090", "short monitor token after a good one", {"MONITOR_TOKEN": ["x" * 24, "x" * 23]}),
+    ("E091", "host name as a network", {"MONITOR_NETWORKS": "prometheus.example"}),
+    ("E092", "word as a threshold", {"MONITOR_THRESHOLDS": "worker_silent:long"}),
+    ("E092", "misspelt fact", {"MONITOR_THRESHOLDS": {"worker_silence": 300}}),
+    ("E093", "window of two days", {"MONITOR_WINDOW_MINUTES": 2880}),
+    ("E094", "quiet hours without an end", {"ALERT_QUIET_HOURS": "22:00"}),
     ("E026", "boolean as text", {"REQUIRE_IDEMPOTENCY_KEY": "False"}),
+    ("E026", "live status as text", {"LIVE_STATUS": "off"}),
     ("E041", "missing rates source", {"RATES_SOURCE": "shop.rates.Bank"}),
     ("E042", "rates source of another class", {"RATES_SOURCE": "shop.orders.Orders"}),
     ("E043", "rates address without TLS", {**HTTP_RATES, "RATES_URL": "http://rates.example/"}),
@@ -307,6 +332,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E027", "negative prompt limit", {"PROMPTS_PER_PHONE": -1}),
     ("E027", "prompt limit as a rate", {"PROMPTS_PER_PHONE": "5/hour"}),
     ("E027", "files are kept for no day", {"EXPORT_DAYS": 0}),
+    ("E027", "a checkout that ends at once", {"CHECKOUT_SECONDS": 59}),
     ("E062", "storage that does not exist", {"EXPORT_STORAGE": "nowhere"}),
     ("E063", "storage for everybody", {"EXPORT_STORAGE": "default"}),
 ]
@@ -342,6 +368,12 @@ def test_notifier_is_no_receiver_of_payment_succeeded(found: Found, monkeypatch:
     assert payment_succeeded.receivers
 
 
+def test_alerts_without_apprise_are_found(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_feexpay.checks.monitoring.util.find_spec", lambda name: None)
+
+    assert found(ALERT_URLS="json://127.0.0.1") == ["E095"]
+
+
 def test_missing_receiver_is_found(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payment_succeeded, "receivers", [])
 
@@ -359,7 +391,7 @@ def test_hint_for_a_misspelt_key_names_the_nearest_setting(
 
 
 #: Only `check --deploy` reports these. Other commands and a host's test run still work.
-DEPLOYMENT_ONLY = {"E003", "E004", "E007", "E011", "E013", "W006", "W008", "W009"}
+DEPLOYMENT_ONLY = {"E003", "E004", "E007", "E011", "E013", "E085", "W006", "W008", "W009", "W066"}
 
 
 @pytest.mark.parametrize(("number", "changes"), [(row[0], row[2]) for row in CASES], ids=[row[1] for row in CASES])
@@ -387,7 +419,7 @@ def test_worker_runs_on_a_server_with_warnings_only(found: Found) -> None:
 def ids_by_function() -> dict[str, set[str]]:
     """The functions that give each id, read from the source."""
     found: dict[str, set[str]] = {}
-    for module in (checks.settings, checks.security, checks.host_project):
+    for module in (checks.settings, checks.security, checks.host_project, checks.monitoring, checks.database):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             for kind, number in re.findall(r"\b(error|warning)\(\s*(\d+),", inspect.getsource(function)):
                 found.setdefault(f"{kind[0].upper()}{int(number):03}", set()).add(name)
@@ -395,7 +427,7 @@ def ids_by_function() -> dict[str, set[str]]:
 
 
 def test_every_message_has_a_case() -> None:
-    assert set(ids_by_function()) == {row[0] for row in CASES} | {"W016", "W017"}
+    assert set(ids_by_function()) == {row[0] for row in CASES} | {"W016", "W017", "W081", "E095"}
 
 
 # One case per test: each override of settings nests deeper, and the settings of all cases reach Python's limit.

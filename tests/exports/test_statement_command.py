@@ -31,8 +31,8 @@ def test_text_shows_the_sums_and_that_they_reconcile(player: User, capfdbinary: 
 
     written = capfdbinary.readouterr().out.decode()
     assert written.startswith("2026-10-01 – 2026-10-31\n")
-    assert "  net: 4 915 F CFA\n" in written
-    assert written.endswith("XOF: the gross is the sum of the credits, 5 000 F CFA.\n")
+    assert "  net: 4\u00a0915\u00a0F\u00a0CFA\n" in written
+    assert written.endswith("XOF: the gross is the sum of the credits, 5\u00a0000\u00a0F\u00a0CFA.\n")
 
 
 def test_default_is_last_month(player: User, clock: Clock, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

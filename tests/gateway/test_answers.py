@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS, REASON_CODES, Word
+from django_feexpay.gateway import refusals
 from django_feexpay.gateway.errors import (
     GatewayError,
     MisconfiguredError,
     OutcomeUnknownError,
     RefusedError,
 )
+from django_feexpay.gateway.refusals import refusal_of_payout
 from django_feexpay.gateway.reports import Accepted
 from tests.gateway.fixed_reply import REFERENCE, attempt, gateway_that_answers
 
@@ -182,10 +184,11 @@ def test_operator_in_maintenance_is_unknown(code: str) -> None:
     ],
 )
 def test_reply_that_names_a_payment_is_unknown_with_any_status(status: int, body: dict[str, object]) -> None:
-    error = error_of_collect(status, {"message": "Validation failed", "code": "UNAUTHORIZED"} | body, {})
+    answer = {"message": "Validation failed", "code": "UNAUTHORIZED"} | body
+    error = error_of_collect(status, answer, {"retry-after": "9"})
 
     assert type(error) is OutcomeUnknownError
-    assert error.code == "payment_named"
+    assert (error.code, error.retry_after_seconds) == ("payment_named", 9)
 
 
 @pytest.mark.parametrize(
@@ -307,6 +310,7 @@ def test_refusal_that_no_source_names_may_hide_a_charge(status: int, body: objec
         {"message": "Validation failed"},
         {"message": "x", "errors": [{"property": "amount"}]},
         {"message": "MTN channel not configured"},
+        {"message": "MTN Channel Not Configured"},
         {"code": "ACCESS_DENIED"},
         {"code": "NETWORK_UNAVAILABLE"},
         {"code": "ERR_INVALID_PHONE_NUMBER"},
@@ -315,7 +319,7 @@ def test_refusal_that_no_source_names_may_hide_a_charge(status: int, body: objec
         {"message": "PAYER NOT FOUND"},
         {"message": "SENDER_ACCOUNT_NOT_ACTIVE"},
         {"code": "FEEXLINK_NOT_FOUND", "message": "?"},
-        {"message": "usage limit reached"},
+        {"message": "Usage limit reached"},
     ],
 )
 def test_refusal_that_a_source_names_hides_no_charge(body: object) -> None:
@@ -424,6 +428,53 @@ def test_too_many_reads_are_unknown_and_keep_the_wait() -> None:
 def test_balance_without_balances_is_unknown(body: object) -> None:
     with pytest.raises(OutcomeUnknownError):
         gateway_that_answers(200, body).balance()
+
+
+# --- the texts, which are logged -----------------------------------------------------------------
+
+TEXTS = [
+    (500, {"reference": REFERENCE}, "replied 500 and named a payment"),
+    (429, HTML, "FeexPay's rate limit was reached"),
+    (503, {"code": "NETWORK_UNAVAILABLE"}, "the operator is in maintenance"),
+    (502, HTML, "replied 502 without a usable error body"),
+    (400, {"message": "Validation failed"}, "refused with 400"),
+    (401, {"message": "?"}, "FeexPay refuses the key"),
+    (403, {"code": "IP_NOT_ALLOWED"}, "FeexPay does not allow our IP address"),
+    (404, {"message": "Shop not found"}, "FeexPay does not know the shop, or it is disabled"),
+    (404, {"message": "Cannot POST /api"}, "FeexPay has no such path"),
+    (403, {"code": "FORBIDDEN"}, "FeexPay does not allow this with our key"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "text"), TEXTS, ids=[text for _, _, text in TEXTS])
+def test_error_tells_what_happened_without_a_word_of_the_body(status: int, body: object, text: str) -> None:
+    assert str(error_of_collect(status, body)) == text
+
+
+def test_failed_read_tells_its_status() -> None:
+    assert str(error_of_status(503, HTML)) == "replied 503 without a result"
+    assert str(refusal_of_payout(400, {}, b'{"message": "Something else"}')) == (
+        "replied 400 with a refusal that no source names"
+    )
+
+
+def test_named_refusal_of_a_payout_keeps_the_text_of_feexpay() -> None:
+    error = refusal_of_payout(403, {}, b'{"code": "ERR_PAYOUT_NOT_ENABLED", "message": "payout not enabled"}')
+
+    assert isinstance(error, RefusedError)
+    assert (str(error), error.code, error.text) == ("refused with 403", "payout_not_enabled", "payout not enabled")
+
+
+@pytest.mark.parametrize("status", [302, 399, 500, 503])
+def test_only_a_4xx_says_that_a_setting_is_wrong(status: int) -> None:
+    assert type(error_of_status(status, {"code": "UNAUTHORIZED", "message": "?"})) is OutcomeUnknownError
+    assert type(error_of_status(400, {"code": "UNAUTHORIZED", "message": "?"})) is MisconfiguredError
+
+
+def test_error_body_is_not_shown_in_a_report() -> None:
+    body = refusals._error_body(b'{"code": "CANARY", "message": "canary", "errors": [{"property": "amount"}]}')
+
+    assert repr(body) == "_ErrorBody(fields=(PrivateText(•••),))"
 
 
 # --- any reply -----------------------------------------------------------------------------

@@ -22,7 +22,7 @@ PERCENTS = st.decimals(min_value=0, max_value=100, places=2)
 
 @pytest.mark.parametrize("value", [True, False, 5.0, "5", "5000", None, Decimal(5), b"5", [5]])
 def test_strict_amount_refuses_anything_but_an_int(value: object) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="a whole number"):
         strict_amount(value)
 
 
@@ -91,6 +91,13 @@ def test_conversion_is_rounded_up_once(amount: int, currency: str, rate: str, ex
     assert convert(amount, currency, "XAF", Decimal(rate)) == expected
 
 
+def test_currency_with_cents_is_converted_in_cents() -> None:
+    """FeexPay charges none today; the units of both currencies count."""
+    assert convert(1000, "EUR", "EUR", Decimal(1)) == 1000
+    assert convert(1000, "EUR", "USD", Decimal("1.1")) == 1100
+    assert convert(7, "XOF", "USD", Decimal("0.5")) == 350
+
+
 @given(
     amount=st.integers(1, 2**63 - 1),
     currency=st.sampled_from(CONVERTIBLE),
@@ -125,15 +132,15 @@ def test_rate_is_shown_without_trailing_zeros(rate: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("amount", "currency", "expected"),
     [
-        (5000, "XOF", "5 000 F CFA"),
-        (100, "XAF", "100 F CFA"),
-        (2_000_000, "XOF", "2 000 000 F CFA"),
-        (0, "XOF", "0 F CFA"),
-        (-500, "XOF", "-500 F CFA"),
-        (1250, "EUR", "12.50 EUR"),
-        (5, "USD", "0.05 USD"),
-        (-5, "USD", "-0.05 USD"),
-        (123_456_789, "EUR", "1 234 567.89 EUR"),
+        (5000, "XOF", "5\u00a0000\u00a0F\u00a0CFA"),
+        (100, "XAF", "100\u00a0F\u00a0CFA"),
+        (2_000_000, "XOF", "2\u00a0000\u00a0000\u00a0F\u00a0CFA"),
+        (0, "XOF", "0\u00a0F\u00a0CFA"),
+        (-500, "XOF", "-500\u00a0F\u00a0CFA"),
+        (1250, "EUR", "12.50\u00a0EUR"),
+        (5, "USD", "0.05\u00a0USD"),
+        (-5, "USD", "-0.05\u00a0USD"),
+        (123_456_789, "EUR", "1\u00a0234\u00a0567.89\u00a0EUR"),
     ],
 )
 def test_show_writes_the_amount_as_people_do(amount: int, currency: str, expected: str) -> None:
@@ -143,6 +150,11 @@ def test_show_writes_the_amount_as_people_do(amount: int, currency: str, expecte
 def test_show_refuses_an_unknown_currency() -> None:
     with pytest.raises(KeyError):
         show(5000, "GNF")
+
+
+def test_each_currency_has_its_code() -> None:
+    assert {code: currency.code for code, currency in CURRENCIES.items()} == {code: code for code in CURRENCIES}
+    assert CONVERTIBLE == ("EUR", "USD")
 
 
 def test_francs_have_no_cents() -> None:

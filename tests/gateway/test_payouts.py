@@ -71,6 +71,8 @@ def test_client_and_sandbox_know_the_same_routes() -> None:
         (403, {"code": "ERR_PAYOUT_NOT_ENABLED", "message": "x"}, RefusedError, "payout_not_enabled"),
         (400, {"code": "ERR_INSUFFICIENT_BALANCE", "message": "x"}, RefusedError, "balance_too_low"),
         (400, {"message": "Validation failed", "errors": [{"property": "motif"}]}, RefusedError, "invalid_request"),
+        (400, {"code": "ERR_INVALID_PHONE_NUMBER", "message": "x"}, RefusedError, "invalid_phone"),
+        (400, {"code": "ERR_INVALID_AMOUNT", "message": "x"}, RefusedError, "invalid_amount"),
         (404, {"message": "MTN channel not configured"}, RefusedError, "provider_not_activated"),
         (403, {"code": "IP_NOT_ALLOWED", "message": "x"}, MisconfiguredError, "address_not_allowed"),
         (401, {"code": "UNAUTHORIZED", "message": "x"}, MisconfiguredError, "invalid_api_key"),

@@ -119,6 +119,34 @@ def test_other_notations_are_refused_with_a_code(raw: str, code: str) -> None:
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize("code", ["mtn_ci", "togocom_tg", "orange_sn", "orange_bf", "orange_ml", "mtn_cg"])
+def test_complete_number_of_another_country_is_told_from_a_number_with_a_digit_missing(code: str) -> None:
+    rule = rule_of(code)
+    complete = rule.calling_code + rule.example
+
+    assert refused(complete, BENIN) == "wrong_country"
+    assert refused(complete[:-1], BENIN) == refused(complete + "1", BENIN) == "wrong_length"
+    assert refused("2290197000050", rule) == "wrong_country"
+
+
+def refused(raw: str, rule: PhoneRule) -> str:
+    with pytest.raises(PhoneError) as caught:
+        parse(raw, rule)
+    return caught.value.code
+
+
+def test_forty_signs_are_read_and_one_more_is_not() -> None:
+    assert parse("0197000050" + " " * 30, BENIN).digits == "2290197000050"
+    assert refused("0197000050" + " " * 31, BENIN) == "invalid"
+
+
+def test_rule_has_only_the_parts_that_are_given() -> None:
+    plain = PhoneRule(calling_code="229", lengths=(10,), example="0197000050")
+
+    assert (plain.prefixes, plain.starts, plain.old_length, plain.old_starts) == ((), "", None, ())
+    assert parse("0297000050", plain).digits == "2290297000050"
+
+
 @pytest.mark.parametrize("raw", [None, 197000050, b"0197000050", ["0197000050"]])
 def test_value_that_is_not_text_is_refused(raw: object) -> None:
     with pytest.raises(PhoneError) as caught:
@@ -153,6 +181,21 @@ def test_number_is_masked_in_str_repr_and_format() -> None:
     assert "97000" not in written
     assert repr(msisdn) == "Msisdn('+229 01 •• •• •• 50')"
     assert msisdn.ending == "50"
+
+
+def test_no_part_of_a_number_shows_it_in_its_repr() -> None:
+    msisdn = Msisdn("229", "0197000050")
+
+    assert f"{msisdn.national!r} {msisdn.digits!r}" == "PrivateText(•••) PrivateText(•••)"
+
+
+@given(rule=st.sampled_from(sorted(RULES)), middle=st.text("0123456789", min_size=10, max_size=10))
+def test_mask_is_the_same_for_every_number_with_the_same_first_and_last_pair(rule: str, middle: str) -> None:
+    """So it tells nothing else of the number."""
+    example = RULES[rule].example
+    other = example[:2] + middle[: len(example) - 4] + example[-2:]
+
+    assert Msisdn(RULES[rule].calling_code, other).masked == Msisdn(RULES[rule].calling_code, example).masked
 
 
 def test_numbers_compare_by_value() -> None:

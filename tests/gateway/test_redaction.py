@@ -57,6 +57,15 @@ def test_text_keeps_common_words_and_drops_personal_data(said: object, kept: str
     assert safe_words(said) == kept
 
 
+def test_limits_are_exact() -> None:
+    assert (safe_words("." * 300), safe_words("." * 300, 7)) == ("." * 200, "." * 7)
+    assert (safe_words(" " * 794 + "FAILED"), safe_words(" " * 800 + "FAILED")) == ("FAILED", "")
+    assert (safe_words("code 123 invalid"), safe_words("code 1234 invalid")) == ("code 123 invalid", "code ••• invalid")
+    assert (safe_id("12345678"), safe_id("1234567")) == ("•••78", "•••")
+    assert (safe_number(9_999_999), safe_number(10**7)) == (9_999_999, "")
+    assert (safe_number(-9_999_999), safe_number(-(10**7))) == (-9_999_999, "")
+
+
 # --- any text ---------------------------------------------------------------------------------------
 
 NUMBERS = st.sampled_from(["2290197123450", "0197123450", "97123450", "22890123456"])
@@ -142,13 +151,13 @@ def test_id_is_kept_in_a_known_format(raw: object, kept: str) -> None:
 
 def test_other_values() -> None:
     assert [safe_echo(raw) for raw in (UUID, "", None, 5, "koffi@mail.bj")] == [UUID, None, None, None, "•••"]
-    assert [safe_page_name(raw) for raw in ("abcd1234", "", "97123450", "a b", "k" * 65, None)] == [
-        "abcd1234",
+    assert [safe_page_name(raw) for raw in ("abcd1234", "Ab-C_D", "", "97123450", "a b", "k" * 65, None)] == [
+        *("abcd1234", "Ab-C_D"),
         *[""] * 5,
     ]
-    assert [safe_instant(raw) for raw in ("2026-07-01T10:00:00.000Z", "2026-07-01", "0197123450", 5)] == [
+    assert [safe_instant(raw) for raw in ("2026-07-01T10:00:00.000Z", "2026-07-01", "20٢٦-٠٧-٠١", "0197123450", 5)] == [
         *("2026-07-01T10:00:00.000Z", "2026-07-01"),
-        *("", ""),
+        *("", "", ""),
     ]
     assert [safe_number(raw) for raw in (5000, "5000", 49.5, None, 97123450, "97123450", float("nan"), [])] == [
         *(5000, "5000", 49.5, None),

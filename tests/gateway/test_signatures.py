@@ -3,16 +3,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from django_feexpay.gateway import signatures
 from django_feexpay.gateway.errors import GatewayError, WebhookRejectedError
 from django_feexpay.gateway.signatures import (
     MODES,
     HmacScheme,
     WebhookSecret,
+    headers_read,
     key_bytes,
     parse_secrets,
     verify,
@@ -70,6 +73,15 @@ def signed(key: str, content: bytes) -> bytes:
 # --- secrets --------------------------------------------------------------------------------------
 
 
+def test_headers_of_every_mode_are_named() -> None:
+    scheme = HmacScheme(header="X-Signature", timestamp_header="X-Time")
+
+    named = {name.lower() for name in headers_read(scheme)}
+
+    standard = {"webhook-id", "webhook-timestamp", "webhook-signature"}
+    assert named == {"authorization", *standard, "x-signature", "x-time"}
+
+
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
@@ -85,6 +97,7 @@ def signed(key: str, content: bytes) -> bytes:
         ("HMAC:abc", ("HMAC:abc", None)),
         ("unknown:abc", ("unknown:abc", None)),
         (":abc", (":abc", None)),
+        ("None:abc", ("None:abc", None)),
     ],
 )
 def test_only_a_known_mode_is_read_as_a_prefix(entry: str, expected: tuple[str, str | None]) -> None:
@@ -98,7 +111,7 @@ def test_blank_secrets_are_left_out() -> None:
 
 
 def test_secret_is_not_in_its_repr() -> None:
-    assert repr(WebhookSecret(SECRET, "hmac")) == "WebhookSecret(mode='hmac')"
+    assert repr(WebhookSecret(SECRET, "hmac")) == "WebhookSecret(mode='hmac', until=None)"
 
 
 def test_secret_is_a_key_of_its_own_mode_only() -> None:
@@ -139,12 +152,12 @@ def test_unknown_mode_rejects() -> None:
 
 
 def test_every_listed_mode_must_pass() -> None:
-    headers, secrets = {"Authorization": SECRET}, [f"header:{SECRET}", "url_token:token-1"]
+    headers, secrets = {"Authorization": SECRET}, [f"header:{SECRET}", "url_token:url-token-1"]
     modes = "status,header,url_token"
 
-    assert rejection(modes, secrets=secrets, headers=headers, url_token="token-1") is None
+    assert rejection(modes, secrets=secrets, headers=headers, url_token="url-token-1") is None
     assert rejection(modes, secrets=secrets, headers=headers, url_token="x") == "url_token_mismatch"
-    assert rejection("url_token,header", secrets=secrets, url_token="token-1") == "header_missing"
+    assert rejection("url_token,header", secrets=secrets, url_token="url-token-1") == "header_missing"
 
 
 @pytest.mark.parametrize("modes", ["header", "status,header", "header,status,header"])
@@ -217,6 +230,16 @@ def test_old_and_new_secret_are_valid_during_a_rotation(mode: str) -> None:
         assert rejection(mode, secrets=secrets, headers={"Authorization": value}, url_token=value) is None
     given_old = {"headers": {"Authorization": OLD_SECRET}, "url_token": OLD_SECRET}
     assert rejection(mode, secrets=[SECRET], **given_old) == f"{mode}_mismatch"  # type: ignore[arg-type]  # one dict for two parameters
+
+
+@pytest.mark.parametrize("mode", ["header", "url_token"])
+def test_secret_ends_at_its_moment(mode: str) -> None:
+    """NOW is 2027-01-15 08:00 UTC."""
+    secrets = [f"{mode}:{SECRET} until 2027-01-15T09:00:00+01:00"]
+    headers = {"Authorization": SECRET}
+
+    assert rejection(mode, secrets=secrets, headers=headers, url_token=SECRET, now=NOW - 0.001) is None
+    assert rejection(mode, secrets=secrets, headers=headers, url_token=SECRET, now=NOW) == f"{mode}_no_secret"
 
 
 def test_every_key_is_compared_after_a_match_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,7 +404,72 @@ def test_standard_mode_without_a_usable_key_rejects() -> None:
     assert standard(secret="whsec_!!!") == "standard_webhooks_no_secret"
 
 
+@pytest.mark.parametrize("separator", ["\t", ",", "\n"])
+def test_standard_signatures_are_separated_by_spaces_only(separator: str) -> None:
+    good = STANDARD_HEADERS["webhook-signature"]
+
+    assert standard(signature=f"v0,x{separator}{good}") == "standard_webhooks_malformed"
+
+
+@pytest.mark.parametrize("noise", ["*", " ", "\n", "-"])
+def test_signature_with_a_character_outside_base64_is_malformed(noise: str) -> None:
+    """Python's decoder skips such characters unless it is told not to."""
+    value = STANDARD_HEADERS["webhook-signature"].removeprefix("v1,")
+    headers = {"X-FeexPay-Signature": value[:9] + noise + value[9:]}
+
+    assert rejection("hmac", headers=headers, scheme=HmacScheme(encoding="base64")) == "hmac_malformed"
+
+
+# --- defaults, and what a report may show -------------------------------------------------------
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    assert HmacScheme() == HmacScheme(header="X-FeexPay-Signature", prefix="", encoding="hex", timestamp_header="")
+    assert signatures.LEAST_SECRET_BYTES == {"header": 8, "url_token": 8, "hmac": 24, "standard_webhooks": 24}
+
+
+def test_reprs_show_no_secret_and_nothing_of_the_request() -> None:
+    request = signatures._Request(b"canary", {"Authorization": "canary"}, "canary", NOW, HmacScheme())
+
+    assert "canary" not in f"{request!r} {WebhookSecret('canary')!r} {parse_secrets(['header:canary'])!r}"
+
+
 # --- any request -----------------------------------------------------------------------------
+
+
+def signed_request(mode: str, secret: str, body: bytes, stamp: int) -> dict[str, str]:
+    """The headers of a request that is signed as the mode asks."""
+    key = base64.b64decode(secret) if mode == "standard_webhooks" else secret.encode()
+    if mode == "hmac":
+        mac = hmac.new(key, f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
+        return {"X-FeexPay-Signature": mac, "X-FeexPay-Timestamp": str(stamp)}
+    mac = base64.b64encode(hmac.new(key, f"msg_1.{stamp}.".encode() + body, hashlib.sha256).digest()).decode()
+    return {"webhook-id": "msg_1", "webhook-timestamp": str(stamp), "webhook-signature": f"v1,{mac}"}
+
+
+@given(data=st.data(), mode=st.sampled_from(["hmac", "standard_webhooks"]), body=st.binary(max_size=200))
+def test_signed_request_passes_and_every_change_of_it_is_rejected(data: st.DataObject, mode: str, body: bytes) -> None:
+    secret = base64.b64encode(data.draw(st.binary(min_size=24, max_size=64))).decode()
+    offset = data.draw(st.integers(-300, 300))
+    headers = signed_request(mode, secret, body, int(NOW) + offset)
+
+    def cause(**changes: Any) -> str | None:
+        given_request = {"secrets": [secret], "body": body, "headers": headers, "scheme": STAMPED} | changes
+        return rejection(mode, **given_request)
+
+    assert cause() is None
+    changed = data.draw(st.sampled_from(sorted(headers)))
+    position = data.draw(st.integers(0, len(headers[changed]) - 1))
+    sign = data.draw(st.sampled_from("0123456789abcdefABCDEF+/=,._ "))
+    other = headers[changed][:position] + sign + headers[changed][position + 1 :]
+    if other.lower() != headers[changed].lower() or mode == "standard_webhooks" and other != headers[changed]:
+        assert cause(headers=headers | {changed: other}) is not None
+    assert cause(body=body + b" ") == f"{mode}_mismatch"
+    assert cause(body=bytes([*body[:-1], body[-1] ^ 1]) if body else b"0") == f"{mode}_mismatch"
+    assert cause(secrets=[base64.b64encode(secret.encode()).decode()]) == f"{mode}_mismatch"
+    assert cause(headers=signed_request(mode, secret, body, int(NOW) + 301)) == f"{mode}_stale"
+    assert cause(headers=signed_request(mode, secret, body, int(NOW) - 301)) == f"{mode}_stale"
+
 
 NAMES = st.sampled_from(
     ["Authorization", "authorization", "X-FeexPay-Signature", "X-FeexPay-Timestamp", *STANDARD_HEADERS]

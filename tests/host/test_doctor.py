@@ -6,6 +6,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +76,7 @@ def test_healthy_project_has_no_problem(internet: FakeInternet) -> None:
         "✔ key: a test key",
         "✔ worker: running (worker)",
         "✔ signals: all delivered",
+        "✔ old keys: no row carries one",
         "✔ receivers: payment_succeeded has a receiver",
         "✔ gateway: accepts the key",
         "✔ gateway clock:",
@@ -271,3 +273,19 @@ def test_check_that_never_ends_is_stopped() -> None:
     with pytest.raises(TimeoutError):
         doctor._with_timeout(never.wait, seconds=0.05)
     never.set()
+
+
+def test_age_of_the_audit_anchor_is_shown(
+    internet: FakeInternet, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def line() -> str:
+        return next(line for line in examined(*WEBHOOK)[0].splitlines() if "audit anchor" in line)
+
+    assert line() == "– audit anchor: AUDIT_ANCHORS is not set: none are written"
+    configure(AUDIT_ANCHORS=str(tmp_path))
+    assert line().startswith(f"✘ audit anchor: none is in {tmp_path}")
+    today = conf.now().astimezone(UTC).date()
+    (tmp_path / f"feexpay-audit-{today - timedelta(days=3)}.txt").touch()
+    assert line().startswith(f"✘ audit anchor: of {today - timedelta(days=3)}, which ended ")
+    (tmp_path / f"feexpay-audit-{today - timedelta(days=1)}.txt").touch()
+    assert line().startswith(f"✔ audit anchor: of {today - timedelta(days=1)}, which ended ")

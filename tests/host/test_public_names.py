@@ -8,8 +8,8 @@ import django_feexpay
 
 NAMES = [
     *("Detail", "FieldError", "InsideAtomicError", "NotAllowedError", "Payable", "ProviderCode", "PublicStatus"),
-    *("Quote", "Status", "__version__", "astart_payment", "close_review", "guess_provider", "quote"),
-    *("reconcile_payment", "retry_payment", "start_payment", "submit_otp"),
+    *("Quote", "Status", "__version__", "astart_payment", "checkout_url", "close_review", "guess_provider", "quote"),
+    *("read_return", "reconcile_payment", "retry_payment", "start_payment", "submit_otp"),
 ]
 
 

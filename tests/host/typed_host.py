@@ -43,6 +43,8 @@ def buy(request: HttpRequest, user: User) -> Payment:
     assert_type(django_feexpay.guess_provider("+229 01 61 00 00 50"), ProviderCode | None)
     django_feexpay.start_payment(user=request.user, provider="mtn_bj", amount=5000)
     django_feexpay.start_payment(user=None, provider="mtn_bj", amount=5000)
+    assert_type(django_feexpay.checkout_url(user, "order-17", 5000, "/thanks/", request=request), str)
+    assert_type(django_feexpay.read_return(request), Payment | None)
     return payment
 
 
@@ -56,6 +58,7 @@ def mistakes(user: User) -> None:
     django_feexpay.start_payment(user=1, provider="mtn_bj", amount=5000)  # type: ignore[arg-type]
     django_feexpay.start_payment(user, "mtn_bj", 5000)  # type: ignore[call-arg]
     django_feexpay.astart_payment(user=user, provider="mtn_bj", amount=5, merchant_ref="")  # type: ignore[call-arg]
+    django_feexpay.checkout_url(user, "order-17", 50.0, "/thanks/")  # type: ignore[arg-type]
     django_feexpay.retry_payment(7)  # type: ignore[arg-type]
     django_feexpay.nonsense()  # type: ignore[attr-defined]
     django_feexpay.ProviderCode.MTN_BENIN.upper()  # type: ignore[attr-defined]

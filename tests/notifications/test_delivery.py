@@ -95,6 +95,20 @@ def test_notifiers_are_called_after_receivers_that_the_host_connected_later(
     assert CALLS == ["host", "host too", "sms"]
 
 
+def test_signal_that_staff_send_again_notifies_the_payer_only_once(
+    paid: Payment, configure: Configure, host_receiver: list[UUID]
+) -> None:
+    configure(NOTIFICATIONS=[SMS])
+    outbox.deliver()
+    message = OutboxMessage.objects.get()
+
+    for _ in range(2):
+        outbox.send_again(message.pk, reason="the shop was down", actor="1", source=Source.ADMIN)
+        assert outbox.deliver() == 1
+
+    assert CALLS == ["host", "sms", "host", "host"]
+
+
 def test_text_for_an_sms_has_amount_reference_and_next_step(paid: Payment, configure: Configure) -> None:
     configure(NOTIFICATIONS=[SMS])
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django_feexpay import conf
 from django_feexpay.gateway.transport import HttpTransport
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Payment, Provider
+from django_feexpay.models import Payment, Payout, Provider
 from django_feexpay.payments import initiate
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.outbox import SIGNALS
@@ -23,6 +23,9 @@ from tests.payments.fake_history import FakeHistory
 from tests.payments.fakes import Clock, Guard, Recorder, only_attempt
 from tests.payments.reviewing import SHORT, put_under_review
 from tests.sandbox.running import RunningSandbox
+
+if TYPE_CHECKING:
+    from tests.payments.paying_out import Tap
 
 MakeOrder = Callable[..., PaymentRequest]
 Begin = Callable[..., Payment]
@@ -147,3 +150,33 @@ def change_provider(db: None) -> Callable[..., None]:
         provider.save()
 
     return change
+
+
+# --- payouts: their helpers import this module, so it imports them late --------------------------------
+
+
+@pytest.fixture
+def tap(guard: Guard, sandbox: RunningSandbox, configure: Configure) -> Iterator[Tap]:
+    """Payouts are on, and all calls go through a Tap."""
+    from tests.payments import paying_out
+
+    configure(PAYOUTS=True)
+    guard.inner = tap = paying_out.Tap()
+    yield tap
+    tap.inner.close()
+
+
+@pytest.fixture
+def credited(begin: Begin, tap: Tap, sandbox: RunningSandbox, clock: Clock) -> Payment:
+    """A payment of 5 000 F CFA, credited at the sandbox."""
+    from tests.payments import paying_out
+
+    return paying_out.credit(begin, sandbox, clock)
+
+
+@pytest.fixture
+def lost_payout(credited: Payment, sandbox: RunningSandbox) -> Payout:
+    """A payout that FeexPay paid, and whose answer did not arrive."""
+    from tests.payments import paying_out
+
+    return paying_out.lose(credited, sandbox)

@@ -41,7 +41,7 @@ def test_command_credits_feexpays_amount(start_review: Callable[..., Payment]) -
 
     assert run(payment.pk, "credit_taken") == (
         0,
-        f"payment {payment.pk}, attempt 1: successful, credited 4 999 F CFA",
+        f"payment {payment.pk}, attempt 1: successful, credited 4\u00a0999\u00a0F\u00a0CFA",
     )
     event = PaymentEvent.objects.latest("id")
     assert (event.source, event.actor, event.note) == (

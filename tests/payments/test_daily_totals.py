@@ -125,6 +125,7 @@ def test_event_that_is_committed_after_one_with_a_higher_id_is_counted(settle: S
     assert total().succeeded == 2
 
 
+@pytest.mark.postgres_only  # SQLite's shared memory refuses a table that another thread of the worker writes
 @pytest.mark.django_db(transaction=True)
 def test_worker_keeps_the_totals(settle: Settle) -> None:
     settle(3, "approve")

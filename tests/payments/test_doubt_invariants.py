@@ -49,7 +49,8 @@ def test_i14_reports_a_closing_without_its_proof(
     assert list(violations()) == []
 
     event = PaymentEvent.objects.get(because="never_arrived")
-    event.pk, event.evidence, event._state.adding = None, event.evidence | changes, True
+    event.pk, event.position, event._state.adding = None, None, True
+    event.evidence |= changes
     event.save()
 
     told = [] if problem is None else [f"attempt {only_attempt(payment).pk}: event {event.pk} closed it, {problem}"]

@@ -161,6 +161,20 @@ def test_attempt_that_never_left_expires_at_its_expiry(
     assert next_due_at() is None
 
 
+def test_push_expiry_is_shorter_where_the_host_says_so_and_never_below_the_life_of_the_prompt(
+    begin: Begin, gateway: ModelGateway, configure: Configure, clock: Clock
+) -> None:
+    """A payer who mistyped the number may pay again sooner; a prompt that still lives is never outlived."""
+    configure(PUSH_EXPIRY_SECONDS="mtn_bj:420,celtiis_bj:60,coris_bj:300")
+
+    lasts = {
+        provider: only_attempt(begin(provider=provider)).expires_at - clock.at
+        for provider in ("mtn_bj", "celtiis_bj", "coris_bj")
+    }
+
+    assert [last.total_seconds() for last in lasts.values()] == [420, 300, 900]
+
+
 # --- the worker sends -----------------------------------------------------------------------------------
 
 

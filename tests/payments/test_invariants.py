@@ -16,7 +16,6 @@ from django_feexpay.lifecycle import Status
 from django_feexpay.models import (
     Attempt,
     Comparison,
-    Credit,
     Discrepancy,
     IdempotencyRecord,
     Incident,
@@ -29,6 +28,7 @@ from django_feexpay.payments import idempotency, outbox
 from django_feexpay.payments.invariants import INVARIANTS, violations
 from django_feexpay.payments.ledger import Cause, Source, move
 from django_feexpay.payments.reconcile import reconcile
+from tests.payments.behind_our_back import tamper
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import now, only_attempt
@@ -126,13 +126,13 @@ def test_every_checkable_invariant_is_listed() -> None:
 
 
 def test_i1_reports_a_sum_that_differs(credited: Payment) -> None:
-    Credit.objects.update(amount=4999)
+    tamper("UPDATE feexpay_credit SET amount = 4999")
 
     assert list(INVARIANTS["I1"]()) == ["XOF: credited 4999, confirmed 5000"]
 
 
 def test_i2_reports_a_success_without_credit(credited: Payment) -> None:
-    Credit.objects.all().delete()
+    tamper("DELETE FROM feexpay_credit")
 
     assert list(INVARIANTS["I2"]()) == [f"payment {credited.pk}: successful without a credit"]
 
@@ -230,13 +230,13 @@ def test_i6_reports_a_credit_without_proof(waiting: Payment, changes: dict[str, 
 
 
 def test_i6_reports_a_credit_of_another_amount(credited: Payment) -> None:
-    Credit.objects.update(amount=1)
+    tamper("UPDATE feexpay_credit SET amount = 1")
 
     assert list(INVARIANTS["I6"]()) == [f"credit {credited.pk}: 1 XOF, asked for 5000 XOF"]
 
 
 def test_i6_reports_a_credit_by_another_event(credited: Payment) -> None:
-    Credit.objects.update(event=PaymentEvent.objects.earliest("id"))
+    tamper("UPDATE feexpay_credit SET event_id = %s", PaymentEvent.objects.earliest("id").pk)
 
     assert list(INVARIANTS["I6"]()) == [f"credit {credited.pk}: its event is not the success of its attempt"]
 
@@ -490,7 +490,7 @@ def test_i12_reports_a_needless_or_a_missing_rate(waiting: Payment, changes: dic
 
 
 def test_violations_name_their_invariant_and_no_msisdn(credited: Payment) -> None:
-    Credit.objects.all().delete()
+    tamper("DELETE FROM feexpay_credit")
     Attempt.objects.update(status="failed", amount=1)
 
     assert "01610000" not in "".join(map(str, violations()))

@@ -87,6 +87,15 @@ def test_detail_asks_the_payer_for_something_only_while_pending(
 
 
 @pytest.mark.parametrize(
+    ("status", "expected"),
+    [(Status.PENDING, "checking"), (Status.FAILED, "declined"), (Status.SUCCESSFUL, "credited")],
+)
+def test_attempt_that_is_searched_for_is_being_checked_while_pending(status: Status, expected: str) -> None:
+    assert lifecycle.detail(status, is_searched=True) == expected
+    assert lifecycle.detail(Status.PENDING, redirect_url="https://pay.test/1", is_searched=True) == "redirect"
+
+
+@pytest.mark.parametrize(
     ("word", "statuses"),
     [
         ("pending", ("created", "sending", "pending", "unknown", "review")),
@@ -100,3 +109,12 @@ def test_statuses_of_inverts_public(word: str, statuses: tuple[str, ...]) -> Non
 
 def test_live_statuses_are_those_that_may_still_be_charged() -> None:
     assert {"created", "sending", "pending", "unknown"} == lifecycle.LIVE
+
+
+def test_statuses_that_forbid_another_payment_of_the_same_thing() -> None:
+    assert {"created", "sending", "pending", "unknown", "review", "successful"} == lifecycle.OPEN_OR_PAID
+
+
+def test_expired_attempts_that_cannot_have_prompted_their_payer() -> None:
+    assert {"never_sent", "never_arrived"} == lifecycle.PAYER_WAS_NOT_ASKED
+    assert (lifecycle.NEVER_SENT, lifecycle.NEVER_ARRIVED) == ("never_sent", "never_arrived")

@@ -135,7 +135,7 @@ def test_missed_night_between_two_others_is_compared(first_night: date, clock: C
 def test_cluster_compares_as_many_nights_as_time_allows(first_night: date, clock: Clock) -> None:
     clock.advance(3 * 86_400)
 
-    assert tasks.run_nightly().count(": complete") == 3
+    assert tasks.run_nightly().count("comparison") == 3
     assert tasks.run_nightly() == ""
 
 

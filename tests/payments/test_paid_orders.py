@@ -42,7 +42,9 @@ def test_order_paid_by_two_payments_is_an_incident_of_the_later_one(
     succeed(first)
 
     assert Credit.objects.count() == 2  # FeexPay took both payments, and each is credited once
-    assert Incident.objects.get().attempt == first
+    incident = Incident.objects.get()
+    assert (incident.attempt, incident.amount, incident.currency) == (first, 5000, "XOF")
+    assert (incident.gateway_reference, incident.credited_reference) == ("ref-0001", "ref-0002")
     assert list(first.payment.outbox.order_by("id").values_list("signal", flat=True)) == [
         "payment_failed",
         "payment_succeeded",
@@ -80,6 +82,27 @@ def test_same_reference_of_another_user_is_no_incident(
     succeed(theirs)
 
     assert not Incident.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("other_pseudonym", "incidents"), [("payer-1", 1), ("payer-2", 0)])
+def test_pseudonym_tells_the_orders_of_erased_payers_apart(
+    other_pseudonym: str,
+    incidents: int,
+    begin: Begin,
+    gateway: ModelGateway,
+    clock: Clock,
+    django_user_model: type[User],
+) -> None:
+    mine = only_attempt(begin(merchant_reference="order-1"))
+    theirs = only_attempt(begin(merchant_reference="order-1", user=django_user_model.objects.create_user("other")))
+    for attempt, pseudonym in ((mine, "payer-1"), (theirs, other_pseudonym)):
+        Payment.objects.filter(pk=attempt.payment_id).update(user=None, pseudonym=pseudonym)
+
+    succeed(mine)
+    succeed(theirs)
+
+    assert Incident.objects.count() == incidents
 
 
 @pytest.mark.postgres_only

@@ -6,133 +6,41 @@ was never asked.
 
 from __future__ import annotations
 
-import json
 import logging
-import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.db import Error, IntegrityError, connection, transaction
 
 from django_feexpay import conf, failpoints
-from django_feexpay.background import worker
-from django_feexpay.gateway.transport import HttpTransport, WireReply, WireRequest
+from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import OutboxMessage, Payment, Payout, PayoutEvent, Refund, StaffAction
 from django_feexpay.payments import outbox, payout_polls, payouts, refunds
-from django_feexpay.payments.errors import InsideAtomicError, NotAllowedError
-from django_feexpay.payments.invariants import violations
+from django_feexpay.payments.errors import InsideAtomicError
 from django_feexpay.payments.ledger import Source
-from django_feexpay.private import PrivateBytes
 from tests.conftest import Configure
-from tests.payments.conftest import Begin
-from tests.payments.fakes import Clock, Guard, Recorder, sweep_until_final
-from tests.payments.test_over_the_socket import status_at_sandbox, wait_until
+from tests.payments.fakes import Clock, Recorder
+from tests.payments.paying_out import (
+    CHECKER,
+    MAKER,
+    Tap,
+    balance,
+    broken,
+    close,
+    code_of,
+    lie,
+    propose,
+    send,
+    state_of,
+    work,
+    work_until_over,
+)
+from tests.payments.test_over_the_socket import wait_until
 from tests.payments.threads import at_once
 from tests.sandbox.running import RunningSandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-MAKER, CHECKER = "1", "2"
-
-
-class Tap:
-    """A transport over the socket that counts payouts and may change what comes back, after FeexPay has acted."""
-
-    def __init__(self) -> None:
-        self.inner = HttpTransport()
-        self.sent = 0
-        self.asked = 0
-        self.answer: Callable[[WireReply], WireReply] | None = None
-        self.status: Callable[[WireReply], WireReply] | None = None
-
-    def exchange(self, request: WireRequest) -> WireReply:
-        is_payout = "/payouts/public/" in request.url
-        is_status = "/payouts/status/" in request.url
-        self.sent += is_payout
-        self.asked += is_status
-        reply = self.inner.exchange(request)
-        change = self.answer if is_payout else self.status if is_status else None
-        return change(reply) if change else reply
-
-
-@pytest.fixture
-def tap(guard: Guard, sandbox: RunningSandbox, configure: Configure) -> Iterator[Tap]:
-    configure(PAYOUTS=True)
-    tap = Tap()
-    guard.inner = tap
-    yield tap
-    tap.inner.close()
-
-
-@pytest.fixture
-def credited(begin: Begin, tap: Tap, sandbox: RunningSandbox, clock: Clock) -> Payment:
-    """5 000 F CFA, credited at the sandbox."""
-    payment = begin(merchant_reference="order-7", phone_ending="00")
-    wait_until(lambda: status_at_sandbox(sandbox, payment) == "SUCCESSFUL")
-    sweep_until_final(payment, clock)
-    assert payment.status == "successful"
-    return payment
-
-
-def propose(payment: Payment, amount: int = 2000, **more: Any) -> Refund:
-    values: dict[str, Any] = {"way": "payout", "reason": "ticket 7", "actor": MAKER, "source": Source.ADMIN}
-    return refunds.record(payment.pk, amount=amount, **(values | more))
-
-
-def send(refund: Refund, actor: str = CHECKER) -> Payout:
-    return payouts.approve_and_send(refund.pk, reason="checked", actor=actor, source=Source.ADMIN)
-
-
-def close(payout: Payout, *, paid: bool, reference: str = "", actor: str = MAKER) -> None:
-    payouts.close(
-        payout.pk,
-        paid=paid,
-        outside_reference=reference,
-        evidence="The dashboard shows it",
-        reason="asked support",
-        actor=actor,
-        source=Source.ADMIN,
-    )
-
-
-def work() -> None:
-    """One round of the worker for payouts, in this thread."""
-    for held in payout_polls.claim_due(50):
-        worker.advance_payout(held)
-
-
-def work_until_over(payout: Payout, clock: Clock) -> Payout:
-    for _ in range(60):
-        payout.refresh_from_db()
-        if payout.state in ("successful", "failed"):
-            return payout
-        assert payout.next_poll_at is not None, payout.state
-        clock.advance_to(payout.next_poll_at)
-        time.sleep(0.02)
-        work()
-    raise AssertionError(payout.state)
-
-
-def code_of(call: Callable[[], Any]) -> str:
-    with pytest.raises(NotAllowedError) as caught:
-        call()
-    return caught.value.code
-
-
-def balance(sandbox: RunningSandbox) -> int:
-    return conf.gateway().balance()["MTN"]
-
-
-def broken() -> list[str]:
-    return [str(violation) for violation in violations(["I20", "I21", "I22", "I24"])]
-
-
-def state_of(refund: Refund) -> str:
-    refund.refresh_from_db()
-    return str(refund.state)
 
 
 # --- the whole way -------------------------------------------------------------------------------------
@@ -309,42 +217,36 @@ def test_unknown_outcome_is_never_sent_again(
     assert broken() == []
 
 
-@pytest.fixture
-def lost(credited: Payment, sandbox: RunningSandbox, tap: Tap) -> Payout:
-    """A payout that FeexPay has and whose answer was lost."""
-    sandbox.change(fault_calls="payout", truncate_percent=100)
-    payout = send(propose(credited))
-    sandbox.change(fault_calls="", truncate_percent=0)
-    assert payout.state == "unknown"
-    return payout
-
-
 def test_unknown_payout_is_closed_as_paid_with_evidence_by_another_person(
-    lost: Payout, sandbox: RunningSandbox, signals: Recorder
+    lost_payout: Payout, sandbox: RunningSandbox, signals: Recorder
 ) -> None:
-    [row] = sandbox.payments(echo=str(lost.pk))
+    [row] = sandbox.payments(echo=str(lost_payout.pk))
 
-    assert code_of(lambda: close(lost, paid=True, reference=row["reference"], actor=CHECKER)) == "same_person"
-    assert code_of(lambda: close(lost, paid=True)) == "validation_error"
-    close(lost, paid=True, reference=row["reference"])
-    assert code_of(lambda: close(lost, paid=True, reference=row["reference"])) == "payout_not_unknown"
+    assert code_of(lambda: close(lost_payout, paid=True, reference=row["reference"], actor=CHECKER)) == "same_person"
+    assert code_of(lambda: close(lost_payout, paid=True)) == "validation_error"
+    close(lost_payout, paid=True, reference=row["reference"])
+    assert code_of(lambda: close(lost_payout, paid=True, reference=row["reference"])) == "payout_not_unknown"
 
-    lost.refresh_from_db()
-    assert (lost.state, lost.closed_by, lost.evidence) == ("successful", MAKER, "The dashboard shows it")
-    assert (state_of(lost.refund), lost.refund.outside_reference) == ("recorded", row["reference"])
+    lost_payout.refresh_from_db()
+    assert (lost_payout.state, lost_payout.closed_by, lost_payout.evidence) == (
+        "successful",
+        MAKER,
+        "The dashboard shows it",
+    )
+    assert (state_of(lost_payout.refund), lost_payout.refund.outside_reference) == ("recorded", row["reference"])
     outbox.deliver()
     assert signals.names().count("payment_refunded") == 1
     assert broken() == []
 
 
-def test_unknown_payout_is_closed_as_not_paid_after_an_hour_only(lost: Payout, clock: Clock, tap: Tap) -> None:
-    assert code_of(lambda: close(lost, paid=False)) == "too_soon"
+def test_unknown_payout_is_closed_as_not_paid_after_an_hour_only(lost_payout: Payout, clock: Clock, tap: Tap) -> None:
+    assert code_of(lambda: close(lost_payout, paid=False)) == "too_soon"
     clock.advance(3601)
-    close(lost, paid=False)
+    close(lost_payout, paid=False)
 
-    lost.refresh_from_db()
-    assert (lost.state, state_of(lost.refund), tap.sent) == ("failed", "approved", 1)
-    assert send(lost.refund).state == "pending"
+    lost_payout.refresh_from_db()
+    assert (lost_payout.state, state_of(lost_payout.refund), tap.sent) == ("failed", "approved", 1)
+    assert send(lost_payout.refund).state == "pending"
     assert (Payout.objects.count(), broken()) == (2, [])
 
 
@@ -370,14 +272,6 @@ def test_payout_that_never_leaves_fails(credited: Payment, configure: Configure,
 
 
 # --- what FeexPay reports ------------------------------------------------------------------------------
-
-
-def lie(**fields: Any) -> Callable[[WireReply], WireReply]:
-    def change(reply: WireReply) -> WireReply:
-        body = {**json.loads(reply.body), **fields}
-        return replace(reply, body=PrivateBytes(json.dumps(body).encode()))
-
-    return change
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from django_feexpay.management.commands.feexpay_reconcile import stop_by_signal
+from django_feexpay.management.stop_signals import stop_by_signal
 from django_feexpay.models import Comparison, Credit, Discrepancy, Payment
 from tests.payments.comparing import write
 from tests.payments.conftest import Begin

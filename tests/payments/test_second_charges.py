@@ -492,3 +492,22 @@ def test_refunded_second_row_puts_no_money_at_stake(credited: Payment, gateway: 
     run.compare(run.begin(day, day), source=Source.WORKER)
 
     assert Discrepancy.objects.get(kind="second_row").money_at_stake is False
+
+
+def test_guests_with_one_reference_are_one_order(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    """A guest has no user, so the reference alone tells the order: the late success of its first payment is a second
+    charge of it. Rule I4 must see it so, too."""
+    first = begin(user=None, merchant_reference="table-4")
+    clock.advance(EXPIRY + PAUSE)
+    sweep()
+    first.refresh_from_db()
+    assert first.status == "expired"
+    second = begin(user=None, merchant_reference="table-4", phone_ending="51")
+    gateway.charges[1].approve()
+    sweep_until_final(second, clock)
+    gateway.charges[0].approve()
+
+    assert reconcile(only_attempt(first).pk, source=Source.WORKER)
+
+    assert [str(violation) for violation in violations()] == []
+    assert Incident.objects.count() == 1

@@ -116,7 +116,7 @@ def test_poll_with_a_pending_answer_reads_once_and_writes_once(
     assert len(texts) == 2
 
 
-def test_credit_costs_eleven_statements_in_one_transaction(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_credit_costs_twelve_statements_in_one_transaction(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     begin()
     attempt = Attempt.objects.get()
     gateway.last().approve()
@@ -127,12 +127,12 @@ def test_credit_costs_eleven_statements_in_one_transaction(begin: Begin, gateway
         "UPDATE attempt",
         "INSERT paymentevent",
         "INSERT credit",
-        "UPDATE payment",
         "INSERT outboxmessage",
+        "UPDATE payment",
     ]
     # and: the attempt to poll, its payment, the lock on the order's payments, the attempt under the lock,
-    # an announced failure, a second charge named by a webhook
-    assert len(texts) == 11
+    # an announced failure, a second charge named by a webhook, the notice to the event streams
+    assert len(texts) == 12
 
 
 def test_delivery_costs_a_claim_a_read_and_a_mark(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:

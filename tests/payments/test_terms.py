@@ -160,7 +160,7 @@ def test_amount_other_than_the_price_is_refused(order: MakeOrder, configure: Con
         validate(order(amount=amount))
 
     assert [(error.field, error.code) for error in refused.value.errors] == [("amount", "wrong_price")]
-    assert refused.value.message == "The price is 5 000 F CFA."
+    assert refused.value.message == "The price is 5\u00a0000\u00a0F\u00a0CFA."
 
 
 def test_payable_can_refuse(begin: Begin, configure: Configure, gateway: ModelGateway) -> None:

@@ -15,7 +15,7 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from tests.payments.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fakes import only_attempt
+from tests.payments.fakes import Clock, only_attempt
 from tests.payments.reviewing import SHORT, broken_invariants, close, refused
 from tests.payments.threads import at_once
 
@@ -33,17 +33,18 @@ def above_thousand(configure: Configure) -> None:
 @pytest.mark.usefixtures("above_thousand")
 @pytest.mark.parametrize("decision", ["credit_taken", "credit_price"])
 def test_one_person_proposes_and_another_one_closes(
-    decision: str, start_review: Callable[..., Payment], ama: User, kofi: User
+    decision: str, start_review: Callable[..., Payment], ama: User, kofi: User, clock: Clock
 ) -> None:
     payment = close(start_review(), decision, ama, reason="the operator's receipt")
     assert (payment.status, Credit.objects.count()) == ("review", 0)
     assert broken_invariants() == []
+    clock.advance(60)
 
     closed = close(payment, decision, kofi, approve=True)
 
     proposal = ReviewProposal.objects.get()
     assert (closed.status, proposal.outcome, proposal.reason) == ("successful", "approved", "the operator's receipt")
-    assert (proposal.proposed_by, proposal.ended_by) == (str(ama.pk), str(kofi.pk))
+    assert (proposal.proposed_by, proposal.ended_by, proposal.ended_at) == (str(ama.pk), str(kofi.pk), clock.at)
     assert Credit.objects.get().event.actor == str(kofi.pk)
     assert broken_invariants() == []
 
@@ -110,16 +111,32 @@ def test_proposal_ends_when_feexpays_amount_changes(
 
 @pytest.mark.usefixtures("above_thousand")
 def test_proposal_ends_when_feexpay_decides(
-    start_review: Callable[..., Payment], gateway: ModelGateway, ama: User
+    start_review: Callable[..., Payment], gateway: ModelGateway, ama: User, clock: Clock
 ) -> None:
     payment = start_review()
     close(payment, "credit_price", ama)
     gateway.last().lies = {}
+    clock.advance(60)
 
     reconcile(only_attempt(payment).pk, source=Source.WORKER)
 
-    assert ReviewProposal.objects.get().outcome == "not_needed"
+    proposal = ReviewProposal.objects.get()
+    assert (proposal.outcome, proposal.ended_by, proposal.ended_at) == ("not_needed", "", clock.at)
     assert broken_invariants() == []
+
+
+@pytest.mark.usefixtures("above_thousand")
+def test_decision_about_one_payment_ends_no_proposal_of_another(
+    start_review: Callable[..., Payment], ama: User, kofi: User
+) -> None:
+    one, other = start_review("order-1"), start_review("order-2")
+    close(one, "credit_taken", ama)
+    close(other, "credit_taken", ama)
+
+    close(one, "credit_taken", kofi, approve=True)
+
+    outcomes = ReviewProposal.objects.order_by("id").values_list("attempt__payment", "outcome")
+    assert list(outcomes) == [(one.pk, "approved"), (other.pk, "open")]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +172,8 @@ def test_without_the_limit_one_person_closes_and_the_proposal_ends(
     configure(REVIEW_TWO_PERSON_ABOVE=None)
 
     assert close(payment, "credit_price", ama).status == "successful"
-    assert ReviewProposal.objects.get().outcome == "not_needed"
+    proposal = ReviewProposal.objects.get()
+    assert (proposal.outcome, proposal.ended_by) == ("not_needed", str(ama.pk))
     assert broken_invariants() == []
 
 

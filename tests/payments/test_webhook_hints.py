@@ -10,7 +10,8 @@ import pytest
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, WebhookDelivery
-from django_feexpay.payments import webhook_hints
+from django_feexpay.payments import webhook_bounds, webhook_hints
+from tests.conftest import Configure
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import Charge, ModelGateway, accept, accept_as, cannot_reach, lose_the_answer, refuse
 from tests.payments.fakes import Clock, only_attempt, sweep, sweep_until_final
@@ -129,10 +130,9 @@ def test_delivery_without_a_reference_is_stored_without_an_attempt(gateway: Mode
 
 
 @pytest.fixture
-def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only two unmatched deliveries are kept, and each new one deletes those over the limit."""
-    monkeypatch.setattr(webhook_hints, "MAX_UNMATCHED", 2)
-    monkeypatch.setattr(webhook_hints, "EVICT_ONCE_IN", 1)
+def small_limit(configure: Configure) -> None:
+    """Only two unmatched deliveries are kept."""
+    configure(UNKNOWN_WEBHOOKS_KEPT=2)
 
 
 def flood(number: int = 5) -> None:
@@ -152,19 +152,6 @@ def test_flood_of_unknown_references_deletes_the_oldest_but_no_true_delivery(
 
     assert WebhookDelivery.objects.get(attempt=only_attempt(payment)).gateway_reference == "ref-0001"
     assert only_attempt(payment).next_poll_at == clock.at
-
-
-def test_only_a_random_share_of_deliveries_counts_the_unmatched_ones(
-    gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(webhook_hints, "MAX_UNMATCHED", 2)
-    drawn = iter([1] * 8 + [0])
-    monkeypatch.setattr(webhook_hints._random_source, "randrange", lambda stop: next(drawn))
-
-    flood(4)
-    assert WebhookDelivery.objects.count() == 4
-    flood(5)  # four of them are repeats
-    assert WebhookDelivery.objects.count() == 2
 
 
 def test_delivery_with_our_echo_survives_a_flood_before_the_answer_to_collect(
@@ -313,7 +300,8 @@ def test_letter_case_does_not_matter_if_the_webhook_comes_first(
 def test_deliveries_of_one_attempt_are_limited_and_each_makes_it_due(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook_hints, "MAX_PER_ATTEMPT", 3)
+    monkeypatch.setattr(webhook_bounds, "FREE_EACH", 2)
+    monkeypatch.setattr(webhook_bounds, "MAX_EACH", 3)
     payment = begin()
 
     for number in range(6):

@@ -34,7 +34,7 @@ def test_docs_load_nothing_from_other_servers(client: Client) -> None:
     assert all(re.match("/(?!/)|#", source) for source in sources)
     assert "<style" not in text
     assert not re.search(r"<script>|\son\w+=", text)
-    assert "script-src 'self';" in page.headers["Content-Security-Policy"]
+    assert "unsafe" not in page.headers["Content-Security-Policy"]
 
 
 def test_docs_are_in_the_readers_language_and_say_what_to_do_without_script(client: Client) -> None:

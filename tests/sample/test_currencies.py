@@ -1,9 +1,7 @@
-"""Top-ups in other currencies, and the total a player sees before paying."""
+"""Top-ups in other currencies."""
 
 from __future__ import annotations
 
-import json
-import re
 import uuid
 from typing import Any
 
@@ -12,9 +10,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from shop.models import CoinEntry, CoinPack
 from shop.orders import Orders
-from shop.totals import totals
 
-from django_feexpay.models import Payment, Provider
+from django_feexpay.models import Payment
 from tests.conftest import Configure
 from tests.sample.credited_payments import credited_payment
 
@@ -58,22 +55,16 @@ def test_fee_on_top_buys_no_coins(player: User) -> None:
     assert CoinEntry.objects.balance_of(player) == 500
 
 
-@pytest.mark.parametrize(
-    ("fee_payer", "expected"), [("merchant", {"total": 5000, "fee": 0}), ("payer", {"total": 5085, "fee": 85})]
-)
-def test_home_page_shows_the_total_before_the_payment(
-    client: Client, packs: dict[str, CoinPack], configure: Configure, fee_payer: str, expected: dict[str, int]
+def test_dollars_are_offered_while_there_is_a_rate(
+    client: Client, player: User, packs: dict[str, CoinPack], configure: Configure
 ) -> None:
-    configure(FEE_PAYER=fee_payer)
+    offered = 'value="usd"'
+    without = client.get("/").content.decode()
+    configure(RATES="USD:605.25")
+    client.force_login(player)
 
-    page = client.get("/").content.decode()
+    address = client.post("/buy/", {"pack": "usd"})["Location"]
 
-    told = json.loads(re.search(r'<script id="totals"[^>]*>(.*?)</script>', page)[1])  # type: ignore[index]
-    assert told["mtn_bj"]["champion"] == expected
-    assert set(told) == set(re.findall(r'<option value="(\w+)"', page))
-
-
-def test_total_that_a_provider_would_refuse_is_left_out(packs: dict[str, CoinPack]) -> None:
-    Provider.objects.filter(pk="mtn_bj").update(min_amount=1000)
-
-    assert set(totals(["mtn_bj"])["mtn_bj"]) == {"standard", "champion", "maxi"}
+    assert (offered in without, offered in client.get("/").content.decode()) == (False, True)
+    page = client.get(address, headers={"Accept-Language": "en"}).content.decode()
+    assert ("5.00\xa0USD" in page, "3\xa0027\xa0F\xa0CFA" in page) == (True, True)

@@ -86,6 +86,7 @@ def test_demo_once_credits_once_and_leaves_no_files(tmp_path: Path) -> None:
         "initiate answered 201",
         "asks: pay 5 000 F CFA?",
         "approved",
+        "the payer's screen shows it",
         "the webhook came",
         "credited:",
     ]
@@ -93,6 +94,15 @@ def test_demo_once_credits_once_and_leaves_no_files(tmp_path: Path) -> None:
     assert '"phone": "+229 01 •• •• •• 50"' in output
     assert "97000050" not in output.replace(" ", "")
     assert list((tmp_path / "a b").iterdir()) == []
+
+
+def test_one_purchase_with_a_year_of_payments_is_refused(tmp_path: Path) -> None:
+    with demo(tmp_path, "--once", "--data") as process:
+        output, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 2
+    assert "run make demo ONCE=1, or make demo DATA=1" in output
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("credits", "charges", "code"), [(1, 1, 0), (0, 1, 1), (2, 1, 1), (1, 2, 1), (0, 0, 1)])

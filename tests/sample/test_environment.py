@@ -1,4 +1,4 @@
-"""The sample project under a web server, where no system check runs: production never calls a sandbox."""
+"""The sample project under a web server: production never calls a sandbox, and the shop's own server does not start."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from tests.sandbox.running import RunningSandbox
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
-#: Sends requests to the application that gunicorn loads, and prints the answers.
+#: Sends requests to an application with these settings, and prints the answers. As in a project whose server runs no
+#: system check, the refusal of config/wsgi.py is left out.
 SERVE = """
-import json, sys
-from config.wsgi import application
+import json, sys, django
+django.setup()
 from django.test import Client
 client = Client(raise_request_exception=False, headers={"Host": "shop.example", "X-Forwarded-Proto": "https"})
 for method, path, body, headers in json.loads(sys.argv[1]):
@@ -41,8 +42,9 @@ def serve(*requests: tuple[str, str, Any, dict[str, str]], **variables: str) -> 
     environment = {
         **PRODUCTION,
         "PATH": os.defpath,
+        "DJANGO_SETTINGS_MODULE": "config.settings.production",
         "DATABASE_URL": f"postgres://{account}/{database['NAME']}",
-        "FEEXPAY_HASH_KEY": "testing hash key, long enough to be one",
+        "FEEXPAY_HASH_KEY": "testing hash key that is long enough to be one",
         **variables,
     }
     command = [sys.executable, "-c", SERVE, json.dumps(requests)]
@@ -100,6 +102,51 @@ def test_staging_server_may_use_a_sandbox(sandbox: RunningSandbox, headers: dict
 
     assert (started[0], started[1]["status"]) == (201, "pending")
     assert sandbox.prompts() == 1
+
+
+SANDBOX = {"FEEXPAY_BASE_URL": "http://127.0.0.1:8801/api", "FEEXPAY_API_KEY": "test_sandbox_key"}
+REFUSED = {
+    "a sandbox": ({"FEEXPAY_BASE_URL": SANDBOX["FEEXPAY_BASE_URL"]}, "feexpay.E006 BASE_URL is refused: it is http"),
+    "a test key": ({"FEEXPAY_API_KEY": "test_key"}, "feexpay.E004 A test API key in production"),
+    "development": ({"FEEXPAY_ENVIRONMENT": "development"}, "FEEXPAY_ENVIRONMENT is 'development'"),
+}
+
+
+def start_the_server(**variables: str) -> subprocess.CompletedProcess[str]:
+    """Load what gunicorn loads."""
+    environment = {**PRODUCTION, "PATH": os.defpath, "ENV_FILE": "", **variables}
+    command = [sys.executable, "-c", "from config.wsgi import application"]
+    return subprocess.run(command, cwd=SAMPLE, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_production_server_does_not_start_with(case: str) -> None:
+    variables, why = REFUSED[case]
+
+    started = start_the_server(**variables)
+
+    assert started.returncode != 0
+    assert why in started.stderr
+
+
+@pytest.mark.parametrize("case", ["a sandbox", "a test key"])
+def test_production_cluster_does_not_start_with(case: str) -> None:
+    variables, why = REFUSED[case]
+    environment = {**PRODUCTION, "PATH": os.defpath, "ENV_FILE": "", **variables}
+    command = [sys.executable, "manage.py", "qcluster"]
+    settings = {"DJANGO_SETTINGS_MODULE": "config.settings.production"}
+
+    started = subprocess.run(
+        command, cwd=SAMPLE, env=environment | settings, capture_output=True, text=True, check=False, timeout=120
+    )
+
+    assert started.returncode != 0
+    assert why.split(" ")[0] in started.stderr
+
+
+@pytest.mark.parametrize("variables", [{}, SANDBOX | {"FEEXPAY_ENVIRONMENT": "staging"}], ids=["production", "staging"])
+def test_server_starts(variables: dict[str, str]) -> None:
+    assert start_the_server(**variables).returncode == 0
 
 
 @pytest.mark.parametrize(("environment", "starts"), [("production", False), ("staging", True)])

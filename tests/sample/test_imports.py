@@ -6,7 +6,23 @@ import ast
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2] / "sample_project"
-PUBLIC = {"django_feexpay"} | {f"django_feexpay.{name}" for name in ("models", "openapi", "rest", "signals", "testing")}
+PUBLIC = {"django_feexpay"} | {
+    f"django_feexpay.{name}"
+    for name in (
+        "api.metrics",
+        "checks",
+        "models",
+        "monitoring",
+        "monitoring.logs",
+        "openapi",
+        "rest",
+        "secrets",
+        "secrets.files",
+        "secrets.source",
+        "signals",
+        "testing",
+    )
+}
 
 
 def imported_modules(path: Path) -> set[str]:

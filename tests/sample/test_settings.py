@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.repository.tree import ROOT
+from tools import deploy_check
 
 SAMPLE = ROOT / "sample_project"
 
@@ -22,7 +23,7 @@ PRODUCTION = {
     "FEEXPAY_API_KEY": "fp_unused",
     "FEEXPAY_SHOP_ID": "SHOP1",
     "FEEXPAY_FIELD_KEYS": "dGVzdGluZy1maWVsZC1rZXktMzItYnl0ZXMtbG9uZyE=",
-    "FEEXPAY_HASH_KEY": "a hash key that is long enough",
+    "FEEXPAY_HASH_KEY": "a hash key that is long enough to be one",
 }
 
 
@@ -84,12 +85,27 @@ def test_database_url_may_lift_the_limits_for_a_migration() -> None:
     assert options == {"connect_timeout": 5, "options": "-c statement_timeout=0"}
 
 
+def test_behind_pgbouncer_only_the_direct_connection_listens_and_sends_limits() -> None:
+    expression = "[settings.DATABASES, settings.FEEXPAY['LIVE_STATUS_DATABASE']]"
+    pooled = PRODUCTION["DATABASE_URL"].replace("db.example", "127.0.0.1")
+    variables = {"DATABASE_URL": pooled, "DATABASE_DIRECT_HOST": "db.example:5433?sslmode=verify-full"}
+
+    databases, listens = setting("production", expression, **{**PRODUCTION, **variables})
+
+    default, direct = databases["default"], databases["direct"]
+    assert (default["HOST"], default["DISABLE_SERVER_SIDE_CURSORS"]) == ("127.0.0.1", True)
+    assert default["OPTIONS"] == {"connect_timeout": 5}  # pgbouncer refuses `options`
+    assert (direct["HOST"], direct["PORT"], direct["OPTIONS"]["sslmode"]) == ("db.example", 5433, "verify-full")
+    assert "statement_timeout=15s" in direct["OPTIONS"]["options"]
+    assert (direct["NAME"], direct["USER"], listens) == (default["NAME"], default["USER"], "direct")
+
+
 def test_production_trusts_one_proxy_and_development_none() -> None:
     assert setting("production", "settings.REST_FRAMEWORK['NUM_PROXIES']", **PRODUCTION) == 1
     assert setting("development", "settings.REST_FRAMEWORK['NUM_PROXIES']") == 0
 
 
-def test_production_redirects_all_requests_to_https_except_health_checks() -> None:
+def test_production_redirects_all_requests_to_https_except_health_checks_and_metrics() -> None:
     code = (
         "from django.test import Client;"
         "c = Client(headers={'Host': 'shop.example'});"
@@ -100,8 +116,21 @@ def test_production_redirects_all_requests_to_https_except_health_checks() -> No
 
     assert json.loads(done.stdout) == [301, "https://shop.example/api/v1/shop/packs/"], done.stderr
     assert setting("production", "settings.SECURE_REDIRECT_EXEMPT", **PRODUCTION) == [
-        "^api/v1/payments/feexpay/health/$"
+        "^api/v1/payments/feexpay/(health/(live/|ready/)?|metrics/)$",
+        "^metrics$",
     ]
+
+
+def test_cookies_of_production_travel_over_https_to_this_host_only() -> None:
+    names = ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME")
+    flags = ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "LANGUAGE_COOKIE_SECURE", "SESSION_COOKIE_HTTPONLY")
+    found = setting("production", f"[getattr(settings, name) for name in {names + flags}]", **PRODUCTION)
+
+    assert found == ["__Host-sessionid", "__Host-csrftoken", True, True, True, True]
+
+
+def test_deploy_check_finds_nothing() -> None:
+    assert deploy_check.main() == 0
 
 
 def test_development_needs_no_variables_and_uses_the_local_sandbox() -> None:
@@ -131,7 +160,9 @@ def test_unknown_log_format_is_refused() -> None:
 
 
 def test_json_log_without_its_package_says_what_to_install() -> None:
-    code = "import sys; sys.modules['pythonjsonlogger'] = None; from config.log_format import logging_config;"
+    code = (
+        "import sys; sys.modules['pythonjsonlogger'] = None; from django_feexpay.monitoring.logs import logging_config;"
+    )
     done = run("development", f"{code} logging_config('json')", {})
 
     assert "pip install 'django-feexpay[production]'" in done.stderr.splitlines()[-1]
@@ -169,3 +200,49 @@ def test_body_that_the_server_reads_as_a_request_line_is_not_logged() -> None:
 
     assert "0565000017" not in done.stderr + done.stdout
     assert '"GET /api/ HTTP/1.1" 200 12' in done.stderr
+
+
+def test_secrets_may_be_in_files_which_are_never_copied_into_the_settings(tmp_path: Path) -> None:
+    secret = (
+        "SECRET_KEY",
+        "DATABASE_URL",
+        "FEEXPAY_API_KEY",
+        "FEEXPAY_FIELD_KEYS",
+        "FEEXPAY_HASH_KEY",
+        "FEEXPAY_SHOP_ID",
+    )
+    for name in secret:
+        (tmp_path / name).write_text(f"{PRODUCTION[name]}\n")
+    plain = {name: value for name, value in PRODUCTION.items() if name not in secret}
+    files = {f"{name}_FILE": str(tmp_path / name) for name in secret}
+    expression = (
+        "[settings.SECRET_KEY, settings.DATABASES['default']['HOST'], sorted(settings.FEEXPAY), "
+        "__import__('django_feexpay.conf').conf.feexpay.api_key.reveal()]"
+    )
+
+    found = setting("production", expression, **plain, **files)
+
+    assert found == [PRODUCTION["SECRET_KEY"], "db.example", ["ENVIRONMENT", "NUM_PROXIES", "PAYABLE"], "fp_unused"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"FEEXPAY_API_KEY_FILE": "/no/such/file"}, "Set each secret once, as a value or as a file: FEEXPAY_API_KEY."),
+        ({"FEEXPAY_HASH_KEY": "", "FEEXPAY_HASH_KEY_FILE": "/no/such/file"}, "FEEXPAY_HASH_KEY cannot be read (File"),
+        (
+            {
+                "FEEXPAY_SECRETS_BACKEND": "vault",
+                "FEEXPAY_SECRETS_NAME": "secret/shop",
+                "VAULT_ADDR": "http://127.0.0.1:9",
+            },
+            "secret/shop of Vault cannot be read",
+        ),
+    ],
+    ids=["twice", "no file", "backend away"],
+)
+def test_server_with_unreadable_secrets_does_not_start(variables: dict[str, str], words: str) -> None:
+    done = run("production", "pass", {**PRODUCTION, "VAULT_TOKEN": "unused", **variables})
+
+    assert done.returncode != 0
+    assert words in done.stderr.splitlines()[-1]

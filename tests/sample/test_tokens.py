@@ -9,6 +9,8 @@ import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import timezone
 from knox.models import AuthToken
@@ -224,7 +226,8 @@ def test_logout_without_token_is_401(client: Client, db: None) -> None:
 
 @pytest.fixture
 def rates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SimpleRateThrottle, "THROTTLE_RATES", {"sign_in_account": "2/min", "sign_in_address": "5/min"})
+    rates = {"sign_in_account": "2/min", "sign_in_address": "5/min", "sign_in_everywhere": "4/hour"}
+    monkeypatch.setattr(SimpleRateThrottle, "THROTTLE_RATES", rates)
 
 
 @pytest.mark.usefixtures("rates")
@@ -241,10 +244,10 @@ def test_guesses_at_one_account_are_throttled(client: Client, player: User) -> N
 
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("scope", ["sign_in_account", "sign_in_address"])
+@pytest.mark.parametrize("scope", ["sign_in_account", "sign_in_address", "sign_in_everywhere"])
 def test_ten_of_fifteen_concurrent_guesses_are_checked(monkeypatch: pytest.MonkeyPatch, scope: str) -> None:
     """DRF's own counter admits all fifteen."""
-    no_limit = {"sign_in_account": None, "sign_in_address": None}
+    no_limit = dict.fromkeys(("sign_in_account", "sign_in_address", "sign_in_everywhere"))
     monkeypatch.setattr(SimpleRateThrottle, "THROTTLE_RATES", no_limit | {scope: "10/min"})
     User.objects.create_user("ama", password=PASSWORD)
 
@@ -258,7 +261,7 @@ def test_sign_in_is_refused_while_guesses_cannot_be_counted(client: Client, play
         "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:9/0"}
     }
     with pytest.MonkeyPatch.context() as patched:
-        rates = {"sign_in_account": "10/min", "sign_in_address": "60/min"}
+        rates = {"sign_in_account": "10/min", "sign_in_address": "60/min", "sign_in_everywhere": "60/hour"}
         patched.setattr(SimpleRateThrottle, "THROTTLE_RATES", rates)
         answer = sign_in(client, "ama", PASSWORD)
 
@@ -289,3 +292,27 @@ def test_forged_forwarding_header_is_not_a_new_address(client: Client, player: U
     ]
 
     assert guesses == [401, 401, 429]
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("ama-nyarko", "password_too_similar"),
+        ("football12", "password_too_common"),
+        ("8361947250", "password_entirely_numeric"),
+        ("k7#Qz-Lw2", "password_too_short"),
+    ],
+)
+def test_weak_password_is_refused(admin_client: Client, player: User, password: str, code: str) -> None:
+    """By each of the four validators, in the form where staff sets a password."""
+    player.first_name = "Ama-Nyarko"
+    player.save()
+    with pytest.raises(ValidationError) as caught:
+        validate_password(password, player)
+    assert code in [error.code for error in caught.value.error_list]
+
+    page = f"/admin/auth/user/{player.pk}/password/"
+    answer = admin_client.post(page, {"password1": password, "password2": password, "usable_password": "true"})
+
+    player.refresh_from_db()
+    assert (answer.status_code, player.check_password(PASSWORD)) == (200, True)

@@ -19,6 +19,9 @@ from tests.sandbox.running import ROOT, SHOP_ID, RunningSandbox, run_sandbox
 
 NAMES = list(FAULT_SCENARIOS)
 
+#: What stands beside a fault that is on.
+SINCE = r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+
 
 def _text(answer: requests.Response) -> str:
     return " ".join(unescape(re.sub("<[^>]*>", " ", answer.text)).replace("\u00a0", " ").split())
@@ -52,7 +55,7 @@ def test_one_button_starts_a_scenario_and_one_ends_it(sandbox: RunningSandbox, n
     before, title = _conditions(sandbox), FAULT_SCENARIOS[name].title[1]
     assert "No fault is on" in _text(sandbox.get("/control"))
     page = _press(sandbox, f"start:{name}")
-    assert f"Faults on now {title} End" in _text(page)
+    assert re.search(rf"Faults on now {re.escape(title)} {SINCE} End", _text(page))
     assert _scenarios_on(sandbox) == [name]
     assert sandbox.get("/control/scenarios").json()["other_faults"] == []
     page = _press(sandbox, f"end:{name}")
@@ -81,15 +84,32 @@ def test_ending_orange_keeps_the_other_networks_under_maintenance(sandbox: Runni
 def test_page_names_faults_set_by_hand_with_their_field(sandbox: RunningSandbox) -> None:
     sandbox.change(webhook_duplicate_percent=50, latency_seconds=3)
     page = sandbox.get("/control")
-    assert "Webhooks sent twice (%) webhook_duplicate_percent = 50" in _text(page)
+    assert re.search(rf"Webhooks sent twice \(%\) {SINCE} webhook_duplicate_percent = 50", _text(page))
     assert 'href="#webhook_duplicate_percent"' in page.text
     # The delay of a slow answer is no fault while no answer is slow.
     assert "latency_seconds = 3" not in _text(page)
     assert sandbox.get("/control/scenarios").json()["other_faults"] == ["webhook_duplicate_percent"]
 
 
+def test_fault_tells_since_when_it_is_on_whatever_else_changes(sandbox: RunningSandbox) -> None:
+    def since() -> str:
+        found = re.search(rf"Orange is down ({SINCE})", _text(sandbox.get("/control")))
+        assert found
+        return found[1]
+
+    _press(sandbox, "start:orange_down")
+    begun = since()
+    time.sleep(1.1)
+    sandbox.change(maintenance=[*_conditions(sandbox)["maintenance"], "mtn"], html_502_percent=5)
+    assert since() == begun
+    _press(sandbox, "end:orange_down")
+    _press(sandbox, "start:orange_down")
+    assert since() > begun
+
+
 def test_everything_normal_again_ends_every_fault_and_keeps_the_rest() -> None:
     with run_sandbox("--language=en", "--set", "webhook_lost_percent=100", "--set", "flows=orange_sn=otp") as sandbox:
+        assert "Webhooks lost since the start End" in _text(sandbox.get("/control"))
         assert _scenarios_on(sandbox) == ["webhooks_lost"]
         for name in NAMES:
             _press(sandbox, f"start:{name}")

@@ -15,12 +15,12 @@ from django_feexpay.sandbox.store import Store
 from tests.sandbox.feexpay import collect
 from tests.sandbox.running import RunningSandbox, run_sandbox
 
-COUNT = 120
+COUNT = 48
 
 
 @pytest.fixture(scope="module")
 def full_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
-    """A sandbox with 120 payments, whose amounts are 1 to 120 in the order of their creation."""
+    """A sandbox with 48 payments, whose amounts are 1 to 48 in the order of their creation."""
     state = tmp_path_factory.mktemp("list") / "state.sqlite3"
     with run_sandbox(f"--state={state}") as sandbox:
         collect(sandbox)
@@ -66,11 +66,11 @@ def test_payments_are_paged_newest_first(full_sandbox: RunningSandbox) -> None:
     second = _follow(full_sandbox, first, "next")
     third = _follow(full_sandbox, second, "next")
     shown = [_amounts(one) for one in (first, second, third)]
-    assert shown == [list(range(120, 70, -1)), list(range(70, 20, -1)), list(range(20, 0, -1))]
+    assert shown == [list(range(48, 28, -1)), list(range(28, 8, -1)), list(range(8, 0, -1))]
     assert [_position(one) for one in (first, second, third)] == [
-        "1 to 50 of 120",
-        "51 to 100 of 120",
-        "101 to 120 of 120",
+        "1 to 20 of 48",
+        "21 to 40 of 48",
+        "41 to 48 of 48",
     ]
     assert ('rel="prev"' in first.text, 'rel="next"' in third.text) == (False, False)
     back = _follow(full_sandbox, third, "prev")
@@ -81,10 +81,10 @@ def test_payments_are_paged_newest_first(full_sandbox: RunningSandbox) -> None:
 def test_pages_keep_the_chosen_language(full_sandbox: RunningSandbox) -> None:
     first = full_sandbox.get("/payments", params={"lang": "fr"})
     second = _follow(full_sandbox, first, "next")
-    assert _position(second) == "51 à 100 sur 120"
+    assert _position(second) == "21 à 40 sur 48"
     english = re.search(r'href="(/payments[^"]*lang=en)"', second.text)
     assert english
-    assert _position(full_sandbox.get(unescape(english[1]))) == "51 to 100 of 120"
+    assert _position(full_sandbox.get(unescape(english[1]))) == "21 to 40 of 48"
 
 
 def test_page_polls_its_own_version(full_sandbox: RunningSandbox) -> None:
@@ -97,7 +97,7 @@ def test_page_polls_its_own_version(full_sandbox: RunningSandbox) -> None:
 
 @pytest.mark.parametrize("query", ["before=1", "after=99999", "before=x", "before=-1", f"before={'9' * 40}", "before="])
 def test_unknown_page_shows_the_newest_payments(full_sandbox: RunningSandbox, query: str) -> None:
-    assert _position(full_sandbox.get(f"/payments?{query}")) == "1 to 50 of 120"
+    assert _position(full_sandbox.get(f"/payments?{query}")) == "1 to 20 of 48"
 
 
 def test_short_list_has_no_pages(sandbox: RunningSandbox) -> None:
@@ -109,12 +109,12 @@ def test_prompts_are_paged_oldest_first(full_sandbox: RunningSandbox) -> None:
     first = full_sandbox.get("/")
     second = _follow(full_sandbox, first, "next")
     third = _follow(full_sandbox, second, "next")
-    assert "120 payments are waiting" in first.text
+    assert "48 payments are waiting" in first.text
     shown = [_amounts(one) for one in (first, second, third)]
-    assert shown == [list(range(1, 51)), list(range(51, 101)), list(range(101, 121))]
-    assert _position(third) == "101 to 120 of 120"
+    assert shown == [list(range(1, 21)), list(range(21, 41)), list(range(41, 49))]
+    assert _position(third) == "41 to 48 of 48"
     assert _amounts(_follow(full_sandbox, third, "first")) == shown[0]
-    assert "119 other payments are waiting" in full_sandbox.get("/?payment=00000005-copy").text
+    assert "47 other payments are waiting" in full_sandbox.get("/?payment=00000005-copy").text
 
 
 def test_pages_read_no_more_rows_than_they_show(tmp_path: Path) -> None:
@@ -122,8 +122,8 @@ def test_pages_read_no_more_rows_than_they_show(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite3"
     Store(str(state)).close()
     queries = [
-        "SELECT * FROM payments WHERE number < 9 ORDER BY number DESC LIMIT 50",
-        "SELECT * FROM payments WHERE status = 'PENDING' AND prompts > 0 AND number > 9 ORDER BY number ASC LIMIT 50",
+        "SELECT * FROM payments WHERE number < 9 ORDER BY number DESC LIMIT 20",
+        "SELECT * FROM payments WHERE status = 'PENDING' AND prompts > 0 AND number > 9 ORDER BY number ASC LIMIT 20",
         "SELECT COUNT(*) FROM payments WHERE status = 'PENDING' AND prompts > 0 AND number > 9",
     ]
     connection = sqlite3.connect(state)

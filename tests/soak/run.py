@@ -30,7 +30,8 @@ from tests.soak.processes import Processes
 
 _START_SECONDS = 60.0
 _SERVER_ERROR = re.compile(r'HTTP/1\.[01]" 5(?!03)\d\d')
-_RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} )", re.MULTILINE)
+#: Where a line of `monitoring.logs` begins, as text.
+_RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 [A-Z]+ )", re.MULTILINE)
 _RAISED = re.compile(r"^[\w.]+(?:: .*)?$", re.MULTILINE)
 _HANGS = "tests.soak.hung_receiver.hang does not return on"
 _TRACEBACK = "Traceback (most recent call last)"

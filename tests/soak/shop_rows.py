@@ -17,6 +17,7 @@ from shop.models import CoinEntry
 
 from django_feexpay import conf
 from django_feexpay.background.worker import Worker
+from django_feexpay.database_clock import DatabaseClock
 from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import (
     Attempt,
@@ -61,7 +62,7 @@ def sweep_with_clock_ahead(minutes: int) -> None:
 
     Call it only while no other worker runs: under that clock the leases of killed processes have ended.
     """
-    clock, ahead = conf.DatabaseClock(), timedelta(minutes=minutes)
+    clock, ahead = DatabaseClock(), timedelta(minutes=minutes)
     with conf.use_clock(lambda: clock() + ahead), Worker(name="soak") as worker:
         give_up_at = time.monotonic() + _SIGNALS_SECONDS
         # A signal whose receiver is busy is retried after a second.
@@ -75,14 +76,14 @@ def _signals_wait() -> bool:
 
 def violations(minutes: int) -> list[invariants.Violation]:
     """The invariants that the rows break, under the clock of the last sweep."""
-    clock, ahead = conf.DatabaseClock(), timedelta(minutes=minutes)
+    clock, ahead = DatabaseClock(), timedelta(minutes=minutes)
     with conf.use_clock(lambda: clock() + ahead):
         return list(invariants.violations())
 
 
 def compare_with_history(minutes: int) -> Comparison:
     """Compare the days on which attempts were sent with history, under a clock past the end of those days."""
-    clock, ahead = conf.DatabaseClock(), timedelta(minutes=minutes)
+    clock, ahead = DatabaseClock(), timedelta(minutes=minutes)
     with conf.use_clock(lambda: clock() + ahead):
         sent = Attempt.objects.aggregate(first=Min("sent_at"), last=Max("sent_at"))
         days = [sent[name].astimezone(UTC).date() for name in ("first", "last")]

@@ -39,7 +39,7 @@ class TestEveryWebhookMode(WebhookCases):
             WEBHOOK_MODES="status,header,url_token,hmac,standard_webhooks",
             WEBHOOK_SECRETS=[
                 "header:Bearer abcdefgh",
-                "url_token:token-1",
+                "url_token:url-token-1",
                 "hmac:a secret of 24 bytes or more",
                 f"standard_webhooks:{STANDARD_SECRET}",
             ],

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 import pytest
+from django.core.handlers.asgi import ASGIRequest
 from django.db import OperationalError, connection
 from django.test import Client
 
 from django_feexpay.models import WebhookDelivery
+from django_feexpay.webhooks import bodies
 from tests.api.caller import BASE, assert_problem, row_counts
 from tests.api.test_bad_input import BODIES
 from tests.webhooks.webhook_requests import delivery, post_webhook
@@ -111,3 +114,48 @@ def test_database_error_answers_503_so_that_feexpay_retries() -> None:
     assert_problem(response, 503, "gateway_unavailable")
     assert response.headers["Retry-After"] == "5"
     assert post_webhook().status_code == 200
+
+
+class Sent(BytesIO):
+    """A body that counts how much of it was read."""
+
+    read_bytes = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.read_bytes += len(data)
+        return data
+
+
+def refused(body: Sent, *headers: tuple[bytes, bytes]) -> str:
+    """The problem of a body under ASGI, where no server limits what is read."""
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json"), *headers],
+    }
+    with pytest.raises(bodies.BodyRefusedError) as caught:
+        bodies.read_body(ASGIRequest(scope, body))
+    return caught.value.code
+
+
+def test_body_that_says_it_is_too_large_is_not_read() -> None:
+    body = Sent(b" " * 70_000)
+
+    assert refused(body, (b"content-length", b"70000")) == "payload_too_large"
+    assert body.read_bytes == 0
+
+
+@pytest.mark.parametrize("headers", [(), ((b"content-length", b"5"),)], ids=["no length", "a wrong length"])
+def test_body_that_is_larger_than_it_says_is_read_up_to_the_limit(headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    body = Sent(b" " * 3_000_000)
+
+    assert refused(body, *headers) == "payload_too_large"
+    assert body.read_bytes == 64 * 1024 + 1
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "utf-16", "utf-7"])
+def test_other_charsets_are_refused(charset: str) -> None:
+    assert_problem(post_webhook(content_type=f"application/json; charset={charset}"), 415, "unsupported_media_type")

@@ -22,7 +22,7 @@ ALL_MODES = {
     "WEBHOOK_MODES": "status,header,url_token,hmac,standard_webhooks",
     "WEBHOOK_SECRETS": [
         "header:Bearer abc",
-        "url_token:token-1",
+        "url_token:url-token-1",
         f"hmac:{NEW}",
         f"standard_webhooks:{STANDARD_SECRET}",
     ],
@@ -71,16 +71,16 @@ def test_header_mode_refuses_any_other_value(configure: Configure, headers: dict
     assert_refused(post_webhook(headers=headers))
 
 
-@pytest.mark.parametrize("secrets", [["token-1"], ["url_token:token-1"]])
+@pytest.mark.parametrize("secrets", [["url-token-1"], ["url_token:url-token-1"]])
 def test_url_token_mode_accepts_the_token(configure: Configure, secrets: list[str]) -> None:
     configure(WEBHOOK_MODES="url_token", WEBHOOK_SECRETS=secrets)
 
-    assert_stored(post_webhook(token="token-1"))
+    assert_stored(post_webhook(token="url-token-1"))
 
 
-@pytest.mark.parametrize("token", ["", "token-2", "Token-1", "token-1x", "%00", "%C3%A9"])
+@pytest.mark.parametrize("token", ["", "token-2", "Url-token-1", "url-token-1x", "%00", "%C3%A9"])
 def test_url_token_mode_refuses_any_other_token(configure: Configure, token: str) -> None:
-    configure(WEBHOOK_MODES="url_token", WEBHOOK_SECRETS=["url_token:token-1"])
+    configure(WEBHOOK_MODES="url_token", WEBHOOK_SECRETS=["url_token:url-token-1"])
 
     assert_refused(post_webhook(token=token))
 
@@ -158,7 +158,7 @@ def all_credentials() -> dict[str, str]:
 def test_delivery_that_passes_every_listed_mode_is_stored(configure: Configure) -> None:
     configure(**ALL_MODES)
 
-    assert_stored(post_webhook(headers=all_credentials(), token="token-1"))
+    assert_stored(post_webhook(headers=all_credentials(), token="url-token-1"))
 
 
 @pytest.mark.parametrize("missing", ["Authorization", "X-FeexPay-Signature", "webhook-signature", "token"])
@@ -167,7 +167,7 @@ def test_every_listed_mode_must_pass(configure: Configure, missing: str) -> None
     headers = all_credentials()
     headers.pop(missing, None)
 
-    assert_refused(post_webhook(headers=headers, token="" if missing == "token" else "token-1"))
+    assert_refused(post_webhook(headers=headers, token="" if missing == "token" else "url-token-1"))
 
 
 @pytest.mark.parametrize("secret", [OLD, NEW])
@@ -187,7 +187,7 @@ def test_old_secret_is_refused_once_it_is_no_longer_listed(configure: Configure)
 def test_mode_without_a_secret_refuses_everything(configure: Configure, mode: str) -> None:
     configure(WEBHOOK_MODES=mode, WEBHOOK_SECRETS=[])
 
-    assert_refused(post_webhook(headers=all_credentials(), token="token-1"))
+    assert_refused(post_webhook(headers=all_credentials(), token="url-token-1"))
 
 
 def test_secret_of_another_mode_is_refused(configure: Configure) -> None:

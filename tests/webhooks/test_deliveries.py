@@ -17,7 +17,6 @@ from pytest_django.live_server_helper import LiveServer
 from django_feexpay import conf
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, WebhookDelivery
-from django_feexpay.payments import webhook_hints
 from tests.api.caller import BASE, Caller, row_counts
 from tests.api.conftest import Configure
 from tests.payments.fake_gateway import Charge, ModelGateway, accept, lose_the_answer
@@ -199,9 +198,8 @@ def test_unknown_reference_is_stored_unmatched_and_causes_no_poll(gateway: Model
     assert gateway.questions == 0
 
 
-def test_number_of_unmatched_deliveries_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook_hints, "MAX_UNMATCHED", 3)
-    monkeypatch.setattr(webhook_hints, "EVICT_ONCE_IN", 1)
+def test_number_of_unmatched_deliveries_is_limited(configure: Configure) -> None:
+    configure(UNKNOWN_WEBHOOKS_KEPT=3)
 
     codes = [post_webhook(delivery(f"made-up-{number}")).status_code for number in range(6)]
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    name: {"payment_id": uuid.UUID(int=1)} for name in ("status", "otp", "retry")
+    name: {"payment_id": uuid.UUID(int=1)} for name in ("status", "events", "otp", "retry")
 } | {"webhook_with_token": {"token": "a-token"}}
 
 

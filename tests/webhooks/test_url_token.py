@@ -44,11 +44,11 @@ def lines(log: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in log.records if record.name == "django.request"]
 
 
-def broken(*args: object) -> None:
+def broken(*args: object, **named: object) -> None:
     raise OperationalError("connection lost")
 
 
-def bug(*args: object) -> None:
+def bug(*args: object, **named: object) -> None:
     raise RuntimeError("a bug")
 
 

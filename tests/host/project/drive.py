@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 HOST = "127.0.0.1"
-GIVE_UP_SECONDS = 30
+GIVE_UP_SECONDS = 60
 
 
 def free_port() -> int:
