@@ -13,13 +13,18 @@ CLIENT_PY := $(CLIENT_VENV)/bin/python
 WORKERS ?= 2
 PYTEST := $(PY) -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 
+# Runs a command and keeps its result in .reports, for `make report`.
+RECORD := $(PY) tools/report/record.py
+# Not $(MAKE) in the recipe itself: `make -n` would run the line, and leave the record of a run that never was.
+STEPS := $(MAKE) --no-print-directory
+
 # Variables of another project in this shell must not choose our settings or our packages.
 unexport DJANGO_SETTINGS_MODULE PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help .venv .venv-client demo client client-test client-matrix client-shots client-dist test bench check postman soak nightly clean
+.PHONY: help .venv .venv-client demo client client-test client-matrix client-shots client-dist admin-shots test bench check check-steps matrix postman soak drill bare-server pgbouncer nightly mutants report clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,23 +73,23 @@ ifneq ($(WINDOW),)
 endif
 	@$(PY) sample_project/demo.py $(if $(filter-out 0,$(ONCE)),--once) $(if $(filter-out 0,$(DATA)),--data) $(if $(PORT),--port $(PORT)) $(if $(WINDOW),--client $(CLIENT_PY))
 
-client: $(CLIENT_VENV)/.keyring ## the Kivy client (FEEXPAY_SERVER=https://…; default: the running demo)
-	@$(CLIENT_PY) tools/client.py run
+client: $(CLIENT_VENV)/.keyring ## the Kivy client (FEEXPAY_SERVER=https://…; default: the running demo; BRAND=path/to/brand.toml: under your own name)
+	@$(if $(BRAND),FEEXPAY_BRAND=$(abspath $(BRAND)) )$(CLIENT_PY) tools/client.py run
 
 # First the tests that must also pass on SQLite, then all tests on PostgreSQL, which tests/launcher.py starts.
 test: $(VENV)/.test client-test ## every test that CI runs (WORKERS=2; 0: in one process; LOWEST=1: on the oldest dependencies)
-	DATABASE_URL=sqlite:///test.sqlite3 $(PYTEST) -q -m "django_db and not postgres_only" tests/payments tests/api tests/webhooks
-	$(PYTEST) --cov --cov-report=term -p tests.coverage_gate
+	DATABASE_URL=sqlite:///test.sqlite3 $(RECORD) test-sqlite -- $(PYTEST) -q -m "django_db and not postgres_only" tests/payments tests/api tests/webhooks
+	$(RECORD) test -- $(PYTEST) --cov --cov-report=term -p tests.coverage_gate
 
 # The client's tests run separately, because Kivy and Django are not installed in one environment.
 client-test: export FEEXPAY_SERVER_PYTHON := $(CURDIR)/$(PY)
 client-test: $(VENV)/.demo $(CLIENT_VENV)/.test
 ifeq ($(filter-out 0,$(SKIP_GUI)),)
 	@$(CLIENT_PY) tools/client.py graphics
-	cd client_app && ../$(CLIENT_PY) -m pytest -q --numprocesses=$(WORKERS) --dist=worksteal
+	cd client_app && ../$(CLIENT_PY) ../tools/report/record.py client-test -- ../$(CLIENT_PY) -m pytest -q --numprocesses=$(WORKERS) --dist=worksteal
 else
 	@echo "SKIP_GUI: runs only the client tests that need no window" >&2
-	cd client_app && ../$(CLIENT_PY) -m pytest -q tests/core tests/e2e --numprocesses=$(WORKERS) --dist=worksteal -m "not window"
+	cd client_app && ../$(CLIENT_PY) ../tools/report/record.py client-test -- ../$(CLIENT_PY) -m pytest -q tests/core tests/e2e --numprocesses=$(WORKERS) --dist=worksteal -m "not window"
 endif
 
 client-matrix: $(VENV)/.demo $(CLIENT_VENV)/.test ## kill the client in every state, start it again, count charges and payments
@@ -93,25 +98,35 @@ client-matrix: $(VENV)/.demo $(CLIENT_VENV)/.test ## kill the client in every st
 client-shots: $(CLIENT_VENV)/.test ## redraw the pictures of docs/client.md
 	@cd client_app && ../$(CLIENT_PY) -m tests.shots
 
-client-dist: $(CLIENT_VENV)/.keyring $(CLIENT_VENV)/.dist ## build the client as a folder that runs without Python: dist/feexpay_client
-	@KIVY_LOG_MODE=PYTHON $(CLIENT_PY) -m PyInstaller --noconfirm --log-level ERROR client_app/feexpay_client.spec
-	@$(CLIENT_PY) tools/client.py smoke
+admin-shots: $(VENV)/.test ## redraw the pictures of docs/how-to/admin.md in Chromium
+	@$(PY) -m pytest -q tests/browser/test_questions.py --admin-pictures docs/images/admin
+
+client-dist: $(CLIENT_VENV)/.keyring $(CLIENT_VENV)/.dist ## build the client as a folder that runs without Python and as a Debian package, in dist/ (BRAND=path/to/brand.toml: under your own name)
+	@$(CLIENT_PY) client_app/tools/dist.py $(BRAND)
 
 bench: $(VENV)/.test $(CLIENT_VENV)/.test ## benchmarks, as ratios to minimal code in the same run (QUICK=1: briefly; GATE=1: fail if a goal is missed)
-	@$(PY) -m tools.bench $(if $(filter-out 0,$(QUICK)),--quick) $(if $(filter-out 0,$(GATE)),--gate)
+	@$(RECORD) bench -- $(PY) -m tools.bench $(if $(filter-out 0,$(QUICK)),--quick) $(if $(filter-out 0,$(GATE)),--gate)
 ifeq ($(filter-out 0,$(SKIP_GUI)),)
 	@cd client_app && ../$(CLIENT_PY) -m tests.bench $(if $(filter-out 0,$(GATE)),--gate)
 endif
 
-check: $(VENV)/.check $(CLIENT_VENV)/.test ## lint, types, import contracts, migrations, deploy check, dependency audit (AUDIT=--strict)
+check: $(VENV)/.check $(CLIENT_VENV)/.test ## lint, types, import contracts, own rules, migrations, deploy files, dependency audit (AUDIT=--strict)
+	@$(RECORD) check -- $(STEPS) check-steps
+
+check-steps:
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	cd client_app && ../$(CLIENT_PY) -m mypy
+	cd client_app && PYTHONPATH=src ../$(VENV)/bin/lint-imports
 	$(VENV)/bin/lint-imports
+	$(PY) -m tools.code_rules
 	DATABASE_URL=sqlite://:memory: $(PY) sample_project/manage.py makemigrations --check --dry-run
 	DATABASE_URL=sqlite://:memory: $(PY) sample_project/manage.py spectacular --validate --fail-on-warn --file /dev/null
 	$(PY) tools/deploy_check.py
+	$(PY) -m tools.release
+	$(PY) -m tools.monitoring_files --check
+	$(PY) -m tools.deployment.check
 	$(PY) tools/audit.py $(AUDIT)
 
 postman: $(VENV)/.demo ## write the Postman collection of docs/reference from the API description
@@ -119,15 +134,37 @@ postman: $(VENV)/.demo ## write the Postman collection of docs/reference from th
 
 # The soak kills processes and connections at random times, and then compares charges with credits.
 soak: $(VENV)/.test ## the chaos soak (N=200 purchases; SEED= repeats an earlier run)
-	@$(PY) -m tests.soak --count $(or $(N),200) $(if $(SEED),--seed $(SEED))
+	@$(RECORD) soak -- $(PY) -m tests.soak --count $(or $(N),200) $(if $(SEED),--seed $(SEED))
+
+# A database is killed with kill -9 and restored to the last archived moment; then a replica takes over.
+drill: $(VENV)/.test ## the recovery drill: restore a backup, ask FeexPay for what it lost, promote a replica (N=20 payments)
+	@$(RECORD) drill -- $(PY) -m tools.drill --count $(or $(N),20)
+
+# It needs root, Debian and the packages of the page; everything happens in namespaces that are gone afterwards.
+bare-server: $(VENV)/.test $(CLIENT_VENV)/.test ## follow docs/how-to/deploy.md on a server of its own: kills, a rolling restart, Prometheus, every alert (PART=measure or watch)
+	@$(PY) -m tools.deployment.bare_server $(PART)
+
+pgbouncer: $(VENV)/.test ## the tests that need locks, leases and notices, through pgbouncer in transaction mode
+	@$(PY) -m tools.deployment.pgbouncer
 
 # `make test` uses the same examples each time; this uses new ones for half an hour. Add each finding as a fixed example.
 nightly: $(VENV)/.test $(CLIENT_VENV)/.test ## every property test with random seeds, and the state machine for 250 runs of 60 steps
-	$(PYTEST) -q -m hypothesis --hypothesis-profile=nightly
+	$(RECORD) nightly -- $(PYTEST) -q -m hypothesis --hypothesis-profile=nightly
 	cd client_app && ../$(CLIENT_PY) -m pytest -q tests/core --hypothesis-profile=nightly
 	$(PY) -m pytest tests/payments/test_statemachine.py --hypothesis-profile=nightly
 
+# Interrupt it at any time: the next call goes on. MODULE=ledger runs one module, FRESH=1 forgets earlier results.
+mutants: $(VENV)/.mutants ## change the core modules in small steps: at least 95 % of the changes must fail a test (MODULE=ledger; FRESH=1; SHOW=1)
+	@nice -n 5 $(RECORD) mutants -- $(PY) -m tools.mutants $(if $(MODULE),--target $(MODULE)) $(if $(filter-out 0,$(FRESH)),--fresh) $(if $(filter-out 0,$(SHOW)),--show)
+
+# An environment for each pair, in .venv-matrix. A Python that is not on this machine is named and left out.
+matrix: $(PY) ## the tests on Python 3.11 to 3.13 with Django 5.2 to 6.1 (FULL=1: the whole suite; ONLY=3.12-6.1; TESTS=…)
+	@$(RECORD) matrix -- $(PY) -m tools.matrix $(if $(filter-out 0,$(FULL)),--full) $(if $(ONLY),--only $(ONLY)) $(if $(TESTS),--tests $(TESTS))
+
+report: $(VENV)/.demo ## the delivery report: what was run on this code, its results, and what was not run
+	@$(PY) -m tools.report
+
 clean: ## remove everything that the commands above created
-	rm -rf .venv .venv-lowest $(CLIENT_VENV) .demo .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lowest .venv-matrix $(CLIENT_VENV) .demo .reports .mutants .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf build dist htmlcov *.egg-info *.sqlite3 *.sqlite3-*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

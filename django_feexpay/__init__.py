@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from django_feexpay.catalogue.providers import ProviderCode as ProviderCode
+    from django_feexpay.checkout.addresses import checkout_url as checkout_url
+    from django_feexpay.checkout.addresses import read_return as read_return
     from django_feexpay.lifecycle import Detail as Detail
     from django_feexpay.lifecycle import PublicStatus as PublicStatus
     from django_feexpay.lifecycle import Status as Status
@@ -31,6 +33,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "catalogue.providers": ("ProviderCode",),
+    "checkout.addresses": ("checkout_url", "read_return"),
     "lifecycle": ("Detail", "PublicStatus", "Status"),
     "payable": ("Payable",),
     "payments.errors": ("FieldError", "InsideAtomicError", "NotAllowedError"),

@@ -21,16 +21,27 @@ class FeexPayConfig(AppConfig):
             checks,  # noqa: F401 -- registers the system checks
             conf,
             payable,
+            request_ids,
         )
+        from django_feexpay.background import worker
         from django_feexpay.models import Provider
+        from django_feexpay.monitoring import logs, minutely, process_metrics
         from django_feexpay.notifications import connect as notifiers
         from django_feexpay.payments import leases
         from django_feexpay.payments.admission import circuit_breaker, rate_budget
         from django_feexpay.webhooks import url_token
 
+        conf.load_secrets()
         conf.observe(circuit_breaker.record)
         conf.observe(rate_budget.record)
+        conf.observe(process_metrics.note_call)
+        conf.observe(logs.note_call)
+        if process_metrics.note_round not in worker.round_observers:
+            worker.round_observers.append(process_metrics.note_round)
+        if minutely.run not in worker.minutely:
+            worker.minutely.append(minutely.run)
         url_token.guard_logs()
+        request_ids.connect()
         payable.connect()
         setting_changed.connect(payable.connect, dispatch_uid="feexpay_payable")
         notifiers.connect()
@@ -43,6 +54,7 @@ class FeexPayConfig(AppConfig):
             from django_feexpay.api import openapi  # noqa: F401 -- describes the API
 
         post_migrate.connect(_sync_providers, sender=self, dispatch_uid="feexpay_sync_providers")
+        post_migrate.connect(_restore_triggers, sender=self, dispatch_uid="feexpay_triggers")
         for signal in (post_save, post_delete):
             signal.connect(_invalidate_provider_lists, sender=Provider, dispatch_uid="feexpay_provider_list")
 
@@ -69,3 +81,14 @@ def _sync_providers(sender: AppConfig, using: str, **kwargs: Any) -> None:
         columns = {column.name for column in introspection.get_table_description(cursor, table)}
     if columns == {field.column for field in Provider._meta.concrete_fields}:
         Provider.objects.sync_with_catalogue(using=using)
+
+
+def _restore_triggers(sender: AppConfig, using: str, **kwargs: Any) -> None:
+    """Create the triggers that are missing: on SQLite Django drops them with a table that a migration copies."""
+    from django_feexpay.models import PaymentEvent, triggers
+
+    connection = connections[using]
+    if connection.vendor not in ("postgresql", "sqlite") or not router.allow_migrate_model(using, PaymentEvent):
+        return
+    if triggers.are_migrated(connection):
+        triggers.install(connection, triggers.missing(connection))

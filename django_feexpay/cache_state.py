@@ -50,6 +50,9 @@ class _Availability:
             logger.warning("the cache answers again")
         return value
 
+    def forget(self) -> None:
+        self._skip_until = None
+
 
 _availability = _Availability()
 
@@ -79,9 +82,14 @@ def take(name: str, seconds: float, *, otherwise: bool) -> bool:
     return _availability.use(lambda: counters().set_first(_key(name), 1, seconds), otherwise)
 
 
-def count_up(name: str, seconds: float) -> int:
-    """The number of calls within `seconds` of the first one, this one included; 0 without a cache."""
-    return _availability.use(lambda: counters().increase(_key(name), seconds), 0)
+def count_up(name: str, seconds: float, by: int = 1) -> int:
+    """The number of events within `seconds` of the first one, these `by` events included; 0 without a cache."""
+    return _availability.use(lambda: counters().increase(_key(name), seconds, by), 0)
+
+
+def attempt(work: Callable[[], Value], otherwise: Value) -> Value:
+    """Run `work`, which uses the cache; `otherwise` without a cache."""
+    return _availability.use(work, otherwise)
 
 
 def drop(*names: str) -> None:
@@ -120,3 +128,8 @@ def _key(name: str) -> str:
 
 def _new_version() -> str:
     return uuid.uuid4().hex
+
+
+def forget() -> None:
+    """Forget that the cache did not answer, for tests."""
+    _availability.forget()

@@ -24,8 +24,8 @@ class Counters(Protocol):
     def set_first(self, key: str, value: int, seconds: float) -> bool:
         """Write a value unless the key exists; True for the one caller that wrote it."""
 
-    def increase(self, key: str, seconds: float) -> int:
-        """Add one (a new key becomes 1) and return the value. No two callers get the same value."""
+    def increase(self, key: str, seconds: float, by: int = 1) -> int:
+        """Add `by` (a new key begins at 0) and return the value. No two callers get the same value."""
 
     def keep(self, key: str, seconds: float) -> None:
         """Set the expiry of an existing key to `seconds` from now."""
@@ -56,13 +56,13 @@ class _CacheCounters:
     def set_first(self, key: str, value: int, seconds: float) -> bool:
         return bool(cache.add(key, value, seconds))
 
-    def increase(self, key: str, seconds: float) -> int:
-        if cache.add(key, 1, seconds):
-            return 1
+    def increase(self, key: str, seconds: float, by: int = 1) -> int:
+        if cache.add(key, by, seconds):
+            return by
         try:
-            return int(cache.incr(key))
+            return int(cache.incr(key, by))
         except ValueError:  # it expired in between
-            return 1 if cache.add(key, 1, seconds) else int(cache.incr(key))
+            return by if cache.add(key, by, seconds) else int(cache.incr(key, by))
 
     def keep(self, key: str, seconds: float) -> None:
         cache.touch(key, seconds)

@@ -30,8 +30,18 @@ def read_committed(using: str) -> Iterator[None]:
     if connection.in_atomic_block or not connection.get_autocommit() or is_read_committed(connection):
         yield
         return
+    with atomic_read_committed(using):
+        yield
+
+
+@contextmanager
+def atomic_read_committed(using: str) -> Iterator[None]:
+    """A transaction at READ COMMITTED. Inside a transaction, a savepoint, and the level of that transaction stays."""
+    connection = connections[using]
+    choose = not connection.in_atomic_block and connection.get_autocommit() and not is_read_committed(connection)
     with transaction.atomic(using):
-        choose_read_committed(connection)
+        if choose:
+            choose_read_committed(connection)
         yield
 
 

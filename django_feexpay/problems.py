@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.http import HttpRequest, JsonResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+
+from django_feexpay import request_ids
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -37,13 +37,11 @@ PROBLEMS: Mapping[str, tuple[int, Any]] = {
     "server_error": (500, gettext_lazy("Something went wrong on our side")),
     "gateway_unavailable": (503, gettext_lazy("Payments are not possible right now")),
     "not_configured": (503, gettext_lazy("Payments are not set up here")),
-    "rate_unavailable": (503, gettext_lazy("No exchange rate at the moment")),
+    "rate_unavailable": (503, gettext_lazy("Not possible at the moment")),
 }
 
 #: `Retry-After` of a 503.
 RETRY_AFTER_SECONDS = 5
-
-_LOGGABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def request_id(request: Any) -> str:
@@ -51,8 +49,7 @@ def request_id(request: Any) -> str:
     http: HttpRequest = getattr(request, "_request", request)
     value = getattr(http, "feexpay_request_id", "")
     if not value:
-        given = http.headers.get("X-Request-ID", "")
-        value = given if _LOGGABLE_ID.fullmatch(given) else uuid.uuid4().hex
+        value = request_ids.enter(http.META.get("HTTP_X_REQUEST_ID", ""))
         http.feexpay_request_id = value  # type: ignore[attr-defined]  # ours, carried on the request
     return str(value)
 
@@ -61,12 +58,13 @@ def problem(
     request: Any, code: str, *, detail: str = "", errors: Sequence[Mapping[str, str]] = (), **extra: Any
 ) -> tuple[int, dict[str, Any]]:
     """HTTP status and body of a problem. `extra` are further members, such as `payment_id`."""
-    status, title = PROBLEMS[code]
+    status, lazy_title = PROBLEMS[code]
+    title = str(lazy_title)
     body = {
         "type": f"urn:feexpay:problem:{code}",
-        "title": str(title),
+        "title": title,
         "status": status,
-        "detail": detail or str(title),
+        "detail": detail or title,
         "code": code,
         "errors": [dict(error) for error in errors],
         "request_id": request_id(request),

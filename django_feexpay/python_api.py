@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from uuid import UUID
@@ -17,6 +18,7 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 
+from django_feexpay import log_context
 from django_feexpay.catalogue import money
 from django_feexpay.catalogue.phone import PhoneError, parse
 from django_feexpay.catalogue.providers import CATALOGUE, ProviderCode
@@ -85,10 +87,11 @@ def start_payment(
         "last_name": last_name,
         "email": email,
     }
-    order = PaymentRequest(user=_user_or_guest(user), language=language, **wanted)
+    order = PaymentRequest(user=user_or_guest(user), language=language, **wanted)
     key = _key(user, idempotency_key, wanted) if idempotency_key else None
     try:
-        payment = initiate.start(order, source=Source.HOST, key=key)
+        with _by_host():
+            payment = initiate.start(order, source=Source.HOST, key=key)
     except idempotency.AlreadyAnswered as answered:
         return _read(answered.payment.pk)
     if key is not None:
@@ -120,7 +123,8 @@ def retry_payment(payment_id: UUID | str, *, phone: str = "", otp: str = "") -> 
     """
     phone, otp = _private(phone, otp)
     refuse_outer_atomic()
-    return retry.retry(_uuid(payment_id), source=Source.HOST, phone=phone, otp=otp)
+    with _by_host():
+        return retry.retry(_uuid(payment_id), source=Source.HOST, phone=phone, otp=otp)
 
 
 def submit_otp(payment_id: UUID | str, otp: str) -> Payment:
@@ -130,7 +134,8 @@ def submit_otp(payment_id: UUID | str, otp: str) -> Payment:
     """
     otp = PrivateText(otp)
     refuse_outer_atomic()
-    return otp_step.submit(_uuid(payment_id), otp, source=Source.HOST)
+    with _by_host():
+        return otp_step.submit(_uuid(payment_id), otp, source=Source.HOST)
 
 
 def reconcile_payment(payment_id: UUID | str, *, total_seconds: float | None = None) -> Payment:
@@ -140,8 +145,9 @@ def reconcile_payment(payment_id: UUID | str, *, total_seconds: float | None = N
     """
     refuse_outer_atomic()
     payment = _read(payment_id)
-    for attempt_id in payment.attempts.values_list("pk", flat=True):
-        reconcile(attempt_id, source=Source.HOST, total_seconds=total_seconds)
+    with _by_host():
+        for attempt_id in payment.attempts.values_list("pk", flat=True):
+            reconcile(attempt_id, source=Source.HOST, total_seconds=total_seconds)
     return _read(payment.pk)
 
 
@@ -156,14 +162,15 @@ def close_review(
     Raises: NotAllowedError if the decision was not taken. `decided_by_gateway`: FeexPay's answer settled the payment.
     """
     refuse_outer_atomic()
-    closing = reviews.close(
-        payment.pk if isinstance(payment, Payment) else _read(payment).pk,
-        decision,
-        reason=reason,
-        actor=reviews.actor_of(actor),
-        source=Source.HOST,
-        approve=approve,
-    )
+    with _by_host():
+        closing = reviews.close(
+            payment.pk if isinstance(payment, Payment) else _read(payment).pk,
+            decision,
+            reason=reason,
+            actor=reviews.actor_of(actor),
+            source=Source.HOST,
+            approve=approve,
+        )
     return closing.payment
 
 
@@ -180,7 +187,7 @@ def quote(
     user: payments that this user starts within ten minutes get the rate of this quote. None: no rate is kept.
     Raises: NotAllowedError `validation_error`, `provider_unavailable`, `rate_unavailable`.
     """
-    payer, whole = _user_or_guest(user), _whole(amount, currency)
+    payer, whole = user_or_guest(user), _whole(amount, currency)
     if isinstance(provider, Provider):
         return terms.quote_with(provider, whole, currency, user=payer)
     return terms.quote(user=payer, provider=str(provider), amount=whole, currency=currency)
@@ -210,7 +217,12 @@ def _key(user: Any, value: str, wanted: Mapping[str, Any]) -> idempotency.Key:
     if user is None:
         raise ValueError("idempotency_key belongs to a user: pass a user, or no key")
     given = {name: item for name, item in wanted.items() if item}
-    return idempotency.Key(user=user, value=value, fingerprint=idempotency.fingerprint("start_payment", given))
+    return idempotency.key_of(user, value, "start_payment", given)
+
+
+def _by_host() -> AbstractContextManager[None]:
+    """The context of log lines. A block and no decorator: the frame of a decorator would hold a plain phone number."""
+    return log_context.entry_point(log_context.HOST)
 
 
 def _whole(amount: int | Decimal, currency: str) -> int:
@@ -223,7 +235,8 @@ def _whole(amount: int | Decimal, currency: str) -> int:
     )
 
 
-def _user_or_guest(user: AbstractBaseUser | AnonymousUser | None) -> AbstractBaseUser | None:
+def user_or_guest(user: AbstractBaseUser | AnonymousUser | None) -> AbstractBaseUser | None:
+    """The user, or None for a guest. Raises: TypeError, with what to pass instead, for anything else."""
     if user is None or isinstance(user, get_user_model()):
         return user
     if getattr(user, "is_anonymous", False):

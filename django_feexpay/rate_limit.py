@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from django_feexpay import conf
 from django_feexpay.counters import counters
@@ -20,13 +21,31 @@ from django_feexpay.counters import counters
 _PARTS = 10
 
 
-def wait_seconds(name: str, limit: int, seconds: int) -> float:
-    """Count one event. Return 0 if it is admitted, else the seconds to wait before the next try.
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How far a limit is used up, this event included.
+
+    wait: seconds until the next event is admitted; 0 if this one was. remaining: further events that are admitted now.
+    renewed: seconds until the window has room for more than `remaining`.
+    """
+
+    wait: float
+    remaining: int
+    renewed: float
+
+
+def use(name: str, limit: int, seconds: int) -> Use:
+    """Count one event.
 
     Raises: errors of the cache, or of the database where the cache cannot count; the caller decides whether such an
     error admits or refuses. Safe to repeat: no, each call is an event.
     """
     return _Window(name, limit, seconds).admit()
+
+
+def wait_seconds(name: str, limit: int, seconds: int) -> float:
+    """Count one event, as `use`. Return 0 if it is admitted, else the seconds to wait before the next try."""
+    return use(name, limit, seconds).wait
 
 
 class _Window:
@@ -41,20 +60,21 @@ class _Window:
         self._part = math.floor(self._now / self._part_seconds)
         self._store = counters()
 
-    def admit(self) -> float:
+    def admit(self) -> Use:
         # Also read one part ahead, because the clock of another process may be ahead.
         keys = {self._mark(part): part for part in range(self._part - _PARTS, self._part + 2)}
         known = self._store.read([self._counter, *keys])
         count = known.get(self._counter, 0)
         marks = {part: known[key] for key, part in keys.items() if key in known}
         if count - _oldest(marks, count) >= self._limit:
-            return self._wait(marks, count)
+            return self._refused(marks, count)
         if self._part not in marks:
             marks[self._part] = self._begin_part(count)
         before = _oldest(marks, count)
-        if self._store.increase(self._counter, self._kept_seconds) - before <= self._limit:
-            return 0.0
-        return self._wait(marks, count)
+        used = self._store.increase(self._counter, self._kept_seconds) - before
+        if used > self._limit:
+            return self._refused(marks, count)
+        return Use(0.0, self._limit - used, self._seconds_until_left(_first_counted(marks, count, self._part)))
 
     def _begin_part(self, count: int) -> int:
         """Store the mark of this part unless another event has stored it; return the stored mark.
@@ -70,15 +90,19 @@ class _Window:
     def _mark(self, part: int) -> str:
         return f"{self._counter}:{part}"
 
-    def _wait(self, marks: Mapping[int, int], count: int) -> float:
-        """Seconds until enough parts have left the window for one more event."""
+    def _refused(self, marks: Mapping[int, int], count: int) -> Use:
+        """Wait until enough parts have left the window for one more event."""
         last = self._part
         for part in sorted(marks):
             later = [mark for other, mark in marks.items() if other > part]
             if count - min(later, default=count) < self._limit:
                 last = part
                 break
-        return max(1.0, (last + _PARTS + 1) * self._part_seconds - self._now)
+        wait = self._seconds_until_left(last)
+        return Use(wait, 0, wait)
+
+    def _seconds_until_left(self, part: int) -> float:
+        return max(1.0, (part + _PARTS + 1) * self._part_seconds - self._now)
 
 
 def _oldest(marks: Mapping[int, int], count: int) -> int:
@@ -87,3 +111,12 @@ def _oldest(marks: Mapping[int, int], count: int) -> int:
     A mark above the counter shows that the cache lost the counter, which started again at 0.
     """
     return min([*(mark if mark <= count else 0 for mark in marks.values()), count])
+
+
+def _first_counted(marks: Mapping[int, int], count: int, current: int) -> int:
+    """The oldest part that holds an event; the current one if this event is the only one."""
+    parts = sorted(marks)
+    for part, following in zip(parts, parts[1:], strict=False):
+        if marks[following] > marks[part] or marks[part] > count:
+            return part
+    return current

@@ -201,10 +201,15 @@ def work(stop: Callable[[], bool] = lambda: False) -> None:
         make(row, lambda: stop() or time.monotonic() >= ends_at)
 
 
+def expired() -> QuerySet[ReportFile]:
+    """The files that `delete_expired` deletes."""
+    return ReportFile.objects.filter(_expired(conf.now()))
+
+
 def delete_expired() -> int:
     """Delete files and their rows; how many. Changes: ReportFile, the storage. Safe to repeat: yes."""
     place, deleted = storage(), 0
-    for row in ReportFile.objects.filter(_expired(conf.now())).order_by("expires_at")[:_DELETED_AT_ONCE]:
+    for row in expired().order_by("expires_at")[:_DELETED_AT_ONCE]:
         try:
             _remove(place, row)
         except Exception as error:  # each storage raises its own exceptions

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LOOK = (
     *("view_payment", "view_attempt", "view_paymentevent", "view_credit", "view_incident", "view_refund"),
-    *("view_provider", "view_dailytotal"),
+    *("view_provider", "view_dailytotal", "view_checkout"),
 )
 
 #: The permissions of each group. Groups keep these English names: programs look them up.
@@ -32,12 +32,13 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         *("view_discrepancy", "view_comparison", "view_finding", "view_reviewproposal", "view_staffaction"),
         *("reconcile_payment", "close_review", "change_incident", "change_discrepancy", "export_payment"),
         *("export_staffaction", "unmask_number", "note_payment", "refund_payment", "release_order", "view_statement"),
-        *("view_payout", "send_payout"),
+        *("view_payout", "send_payout", "view_erasure"),
     ),
     "Operations": (
         *_LOOK,
         *("view_webhookdelivery", "view_outboxmessage", "view_idempotencyrecord", "view_heartbeat", "view_promptlift"),
-        *("view_discrepancy", "view_comparison", "view_finding", "view_staffaction"),
+        "view_alert",
+        *("view_discrepancy", "view_comparison", "view_finding", "view_staffaction", "view_purge", "view_erasure"),
         *("change_provider", "reconcile_payment", "retry_payment", "lift_prompt_limit", "note_payment"),
         *("reprocess_delivery", "resend_signal"),
     ),

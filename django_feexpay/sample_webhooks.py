@@ -21,7 +21,7 @@ from django.test import Client
 from django_feexpay import conf
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.signatures import HmacScheme, keys_of
+from django_feexpay.gateway.signatures import HmacScheme, current, keys_of
 from django_feexpay.gateway.transport import HttpTransport, Timeouts, WireRequest
 from django_feexpay.models import Attempt
 from django_feexpay.monitoring.webhook_route import own_host, webhook_path
@@ -207,7 +207,7 @@ def _delivery(body: Body | bytes, event: Event) -> Delivery:
 
 def _key(mode: str) -> bytes:
     """The newest secret of a mode."""
-    for key in keys_of(mode, feexpay.webhook_modes, feexpay.webhook_secrets):
+    for key in keys_of(mode, feexpay.webhook_modes, current(feexpay.webhook_secrets, time.time())):
         return key
     raise CannotSendError(f'FEEXPAY["WEBHOOK_MODES"] lists {mode} and FEEXPAY["WEBHOOK_SECRETS"] has none for it.')
 

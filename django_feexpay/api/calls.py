@@ -44,6 +44,7 @@ REQUEST_HEADERS: Mapping[str, Shape] = {
         " the first answer again.",
         "example": "5b0c2f0a-7d0e-4f43-9d0c-2f7c1f6e8a11",
     },
+    "Last-Event-ID": {"type": "string", "description": "The `id` of the last event you have, or the ETag of `status`."},
     "If-None-Match": {"type": "string", "description": "The ETag you have: the answer is 304 if nothing changed."},
 }
 #: Descriptions of response headers by name.
@@ -52,6 +53,8 @@ ANSWER_HEADERS: Mapping[str, str] = {
     "Content-Disposition": "The name of the file.",
     "ETag": "Send it back as If-None-Match.",
     "Idempotency-Replayed": "`true`: this repeats the first answer to this Idempotency-Key.",
+    "RateLimit": "The requests you may still make in this scope (`r`), and the seconds until there are more (`t`).",
+    "RateLimit-Policy": "The limit of this scope: `q` requests in `w` seconds.",
     "Retry-After": "Seconds to wait before the next request.",
     "WWW-Authenticate": "The ways to sign in: `Token`, `Bearer`, `Basic …`, `Session`; for a webhook `Webhook`.",
     "X-Request-ID": "The id of this request: the client's own, if it sent one of 1 to 64 plain characters.",
@@ -64,7 +67,7 @@ PROBLEMS_WITH_BODY = (*PROBLEMS_ALWAYS, "payload_too_large", "unsupported_media_
 _STARTING_PROBLEMS = (
     *(*PROBLEMS_SIGNED_IN, "payload_too_large", "unsupported_media_type"),
     *("idempotency_conflict", "idempotency_mismatch", "duplicate_payment", "provider_unavailable", "not_configured"),
-    "too_many_prompts",
+    *("too_many_prompts", "rate_unavailable"),
 )
 
 
@@ -98,6 +101,8 @@ class Call:
     body: Shape | None = None
     body_required: bool = True
     body_examples: Mapping[str, Any] = field(default_factory=dict)
+    #: Whether requests are counted in a scope of RATE_LIMITS, and answers carry its RateLimit headers.
+    counted: bool = True
 
 
 def _or_empty(shape: Shape) -> Shape:
@@ -130,7 +135,7 @@ INITIATE = Call(
     description="A problem means that no payment exists and the payer was not asked. If you lose the answer, send the"
     " same request again with the same Idempotency-Key.",
     answers=_STARTED,
-    problems=(*_STARTING_PROBLEMS, "rate_unavailable"),
+    problems=_STARTING_PROBLEMS,
     headers=("Accept-Language", "Idempotency-Key"),
     body=reference("InitiateRequest"),
     body_examples=examples.INITIATE_BODIES,
@@ -147,6 +152,26 @@ STATUS = Call(
     },
     problems=(*PROBLEMS_SIGNED_IN, "not_found"),
     headers=("Accept-Language", "If-None-Match"),
+)
+EVENTS = Call(
+    id="events",
+    summary="Follow a payment",
+    description="Server-Sent Events under ASGI: the payment now, then each time it changes. The `data` of an event is"
+    " the body of `status`, its `id` the ETag. A comment keeps the connection open. The stream ends soon after the"
+    " payment is settled, or after five minutes with a `retry`. Send `Last-Event-ID` to get only what is new. After a"
+    " 406, poll `status`.",
+    answers={
+        200: Answer(
+            "The events.",
+            {"type": "string", "description": "`text/event-stream` by the HTML standard."},
+            {"a payment that is credited": examples.EVENTS},
+            headers=("X-Request-ID", "Cache-Control"),
+            media_types=("text/event-stream",),
+        ),
+        204: Answer("The payment is settled as in your Last-Event-ID: do not connect again."),
+    },
+    problems=(*PROBLEMS_SIGNED_IN, "not_found"),
+    headers=("Accept-Language", "Last-Event-ID"),
 )
 RETRY = Call(
     id="retry",
@@ -174,6 +199,7 @@ OTP = Call(
     problems=(
         *(*PROBLEMS_SIGNED_IN, "payload_too_large", "unsupported_media_type", "not_found"),
         *("otp_not_expected", "otp_rejected", "idempotency_conflict", "idempotency_mismatch", "not_configured"),
+        "rate_unavailable",
     ),
     headers=("Accept-Language", "Idempotency-Key"),
     body=reference("OtpRequest"),
@@ -264,7 +290,8 @@ EXPORT = Call(
 HEALTH = Call(
     id="health",
     summary="Check the health of payments",
-    description="For monitors. Signed-in callers also read the components.",
+    description="The report is for monitors and staff: send FEEXPAY_MONITOR_TOKEN as a bearer token, or sign in."
+    " Other callers read the status and which providers are in trouble.",
     tag="operations",
     answers={
         200: Answer(
@@ -275,6 +302,28 @@ HEALTH = Call(
         503: Answer("Payments do not work.", reference("Health"), {"anonymous": {"status": "down"}}),
     },
     problems=(*PROBLEMS_ALWAYS, "not_authenticated", "throttled"),
+)
+_PROBE_PROBLEMS = ("validation_error", "malformed_request", "not_acceptable", "server_error")
+LIVE = Call(
+    id="live",
+    summary="Check that this process answers",
+    description="For the program that restarts it. Nothing is read, so an outage of the database is no reason.",
+    tag="operations",
+    answers={200: Answer("It answers.", reference("Liveness"), {"any": {"status": "ok"}})},
+    problems=_PROBE_PROBLEMS,
+    counted=False,
+)
+READY = Call(
+    id="ready",
+    summary="Check that this process can serve payers",
+    description="For the proxy that sends payers to it. The database must answer and have all migrations.",
+    tag="operations",
+    answers={
+        200: Answer("Send payers here.", reference("Readiness"), {"ready": examples.READY}),
+        503: Answer("Send payers elsewhere.", reference("Readiness"), {"no database": examples.NOT_READY}),
+    },
+    problems=_PROBE_PROBLEMS,
+    counted=False,
 )
 WEBHOOK = Call(
     id="webhook",
@@ -293,6 +342,7 @@ WEBHOOK = Call(
     headers=(),
     body=reference("Delivery"),
     body_examples={"a success": examples.DELIVERY},
+    counted=False,
 )
 
 _VIEWS = "django_feexpay.api.views"
@@ -300,6 +350,7 @@ _VIEWS = "django_feexpay.api.views"
 CALLS: Mapping[str, Mapping[str, Call]] = {
     f"{_VIEWS}.InitiateView": {"post": INITIATE},
     f"{_VIEWS}.StatusView": {"get": STATUS},
+    f"{_VIEWS}.EventsView": {"get": EVENTS},
     f"{_VIEWS}.RetryView": {"post": RETRY},
     f"{_VIEWS}.OtpView": {"post": OTP},
     f"{_VIEWS}.QuoteView": {"get": QUOTE},
@@ -307,5 +358,7 @@ CALLS: Mapping[str, Mapping[str, Call]] = {
     f"{_VIEWS}.ExportView": {"get": EXPORT},
     f"{_VIEWS}.HistoryView": {"get": HISTORY},
     f"{_VIEWS}.HealthView": {"get": HEALTH},
+    f"{_VIEWS}.LiveView": {"get": LIVE},
+    f"{_VIEWS}.ReadyView": {"get": READY},
     "django_feexpay.api.openapi.WebhookEndpoint": {"post": WEBHOOK},
 }

@@ -19,7 +19,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.problems import CONTENT_TYPE, headers_of, problem, request_id
+from django_feexpay.problems import CONTENT_TYPE, headers_of, problem
 
 logger = logging.getLogger("django_feexpay.api")
 
@@ -44,7 +44,7 @@ _CODES: tuple[tuple[type[Exception], str], ...] = (
 )
 
 #: Problem codes of our own exceptions, whose texts are for the client.
-_OUR_CODES = ("malformed_request", "payload_too_large", "gateway_unavailable")
+_OUR_CODES = ("malformed_request", "payload_too_large", "gateway_unavailable", "rate_unavailable")
 
 
 class Unavailable(exceptions.APIException):
@@ -52,6 +52,12 @@ class Unavailable(exceptions.APIException):
 
     status_code = 503
     default_code = "gateway_unavailable"
+
+
+class RateUnavailable(Unavailable):
+    """503: the requests of this caller cannot be counted; nothing was started."""
+
+    default_code = "rate_unavailable"
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
@@ -72,10 +78,10 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
         text = _("Too many requests. Please try again in %(seconds)d s.") % {"seconds": seconds}
         return respond(request, code, detail=text, headers={"Retry-After": str(seconds)})
     if code == "server_error":  # our answer must not hide the error from the log, from Sentry or from a test client
-        logger.error("unexpected error", exc_info=error, extra={"request_id": request_id(request)})
+        logger.error("unexpected error", exc_info=error)
         got_request_exception.send(sender=None, request=getattr(request, "_request", request))
     if code == "gateway_unavailable":
-        logger.error("database unavailable: %s", type(error).__name__, extra={"request_id": request_id(request)})
+        logger.error("database unavailable: %s", type(error).__name__)
     return respond(request, code, detail=_csrf_text(error))
 
 
@@ -106,6 +112,7 @@ def _csrf_text(error: Exception) -> str:
 def respond(request: Any, code: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> Response:
     """A problem as DRF's response."""
     status, body = problem(request, code, **members)
+    logger.debug("answered with the problem %s", code, extra={"problem": code})
     return Response(body, status=status, content_type=CONTENT_TYPE, headers=headers_of(body) | dict(headers or {}))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from django_feexpay.api.outputs import provider_body
 from django_feexpay.catalogue.providers import CATALOGUE
+from django_feexpay.etags import etag
 from django_feexpay.models import Provider
 
 PAYMENT_ID = "6f1c1c0e-5f0a-4c7e-9a54-0d6f7c2b8f11"
@@ -67,6 +69,12 @@ CREDITED = {
     "updated_at": "2026-11-26T09:30:21.400Z",
     "settled_at": "2026-11-26T09:30:21.400Z",
 }
+EVENTS = (
+    "retry: 3000\n\n"
+    f"id: {etag(WAITING)}\ndata: {json.dumps(WAITING)}\n\n"
+    ":\n\n"
+    f"id: {etag(CREDITED)}\ndata: {json.dumps(CREDITED)}\n\n"
+)
 REFUSED = {
     **WAITING,
     "status": "failed",
@@ -104,3 +112,6 @@ PROVIDER = provider_body(
     "en",
 )
 DELIVERY: Mapping[str, Any] = {"reference": _REFERENCE, "order_id": "order-17", "status": "SUCCESSFUL", "amount": 5000}
+
+READY = {"status": "ok", "checks": {"database": "ok", "migrations": "ok"}}
+NOT_READY = {"status": "down", "checks": {"database": "unreachable"}}

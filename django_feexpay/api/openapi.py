@@ -57,6 +57,10 @@ class DescribedSchema(AutoSchema):
         return operation
 
 
+#: Not sent where the request was not counted: a 401, or while the cache does not answer.
+_RATE_HEADERS = ("RateLimit", "RateLimit-Policy")
+
+
 def describe(view: str, described: Mapping[str, Call]) -> None:
     """Describe a view and its subclasses, given by its dotted path, with the call of each method."""
     described_schema = type("DescribedSchema", (DescribedSchema,), {"calls": described})
@@ -91,6 +95,9 @@ def _responses(call: Call) -> dict[str, Operation]:
         known = responses.setdefault(str(status), problems)
         known["content"] = {**known["content"], **problems["content"]}
         known["headers"] = {**problems["headers"], **known["headers"]}
+    if call.counted:
+        for response in responses.values():
+            response["headers"] = {**response["headers"], **_headers((), _RATE_HEADERS)}
     return dict(sorted(responses.items()))
 
 

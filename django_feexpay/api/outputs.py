@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django_feexpay import conf
 from django_feexpay.catalogue.money import show_rate
 from django_feexpay.catalogue.phone import PhoneRule
 from django_feexpay.catalogue.providers import CATALOGUE
-from django_feexpay.conf import feexpay
-from django_feexpay.lifecycle import PublicStatus, Status
-from django_feexpay.models import Attempt, Payment, Provider
+from django_feexpay.lifecycle import PublicStatus
+from django_feexpay.models import Payment, Provider
 from django_feexpay.payments.failure_reasons import failure_reason
-from django_feexpay.payments.rates import may_be_used_again
+from django_feexpay.payments.payer_options import can_retry, next_poll_seconds
 from django_feexpay.payments.terms import Quote, unavailable
-
-#: The least and the greatest `next_poll_seconds`, and its value for a payment under review.
-_SOONEST_SECONDS, _LATEST_SECONDS, _REVIEW_SECONDS = 2, 10, 60
 
 #: The fields of a payment, in their order.
 PAYMENT_FIELDS = (
@@ -54,8 +46,8 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "redirect_url": attempt.redirect_url or None if status is PublicStatus.PENDING else None,
         "otp_required": attempt.otp_required and status is PublicStatus.PENDING,
         "reason": failure_reason(attempt) if status is PublicStatus.FAILED else None,
-        "can_retry": status is PublicStatus.FAILED and _may_be_retried(payment),
-        "next_poll_seconds": _next_poll_seconds(payment, attempt) if status is PublicStatus.PENDING else None,
+        "can_retry": can_retry(payment),
+        "next_poll_seconds": next_poll_seconds(payment),
         "attempt_count": attempt.ordinal,
         "created_at": _instant(payment.created_at),
         "updated_at": _instant(payment.updated_at),
@@ -88,10 +80,10 @@ def provider_body(provider: Provider, language: str, *, trouble: str = "") -> di
     french = language.startswith("fr")
     return {
         "code": provider.pk,
-        "name": provider.name,
+        "name": provider.name_in(language),
         "kind": spec.kind,
         "country": spec.country,
-        "country_name": (spec.country_name_fr if french else spec.country_name_en) or None,
+        "country_name": spec.country_in(language) or None,
         "currency": spec.currency,
         "flow": spec.flow,
         "min_amount": provider.min_amount,
@@ -103,28 +95,6 @@ def provider_body(provider: Provider, language: str, *, trouble: str = "") -> di
         "instructions": spec.instructions_fr if french else spec.instructions_en,
         "badge": {"monogram": spec.monogram, "color": spec.color},
     }
-
-
-def etag(body: Any) -> str:
-    """A weak ETag of a body. Without `next_poll_seconds`, which changes although the payment does not."""
-    if isinstance(body, dict):
-        body = {**body, "next_poll_seconds": None}
-    content = json.dumps(body, sort_keys=True, default=str).encode()
-    return f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
-
-
-def _may_be_retried(payment: Payment) -> bool:
-    unsure: bool = payment.may_still_succeed or payment.paid_elsewhere  # type: ignore[attr-defined]  # by for_reading()
-    return not unsure and may_be_used_again(payment) and payment.attempt.ordinal < feexpay.max_attempts
-
-
-def _next_poll_seconds(payment: Payment, attempt: Attempt) -> int:
-    if payment.status == Status.REVIEW:
-        return _REVIEW_SECONDS
-    if attempt.next_poll_at is None:
-        return _LATEST_SECONDS
-    wait = math.ceil((attempt.next_poll_at - conf.now()).total_seconds())
-    return max(_SOONEST_SECONDS, min(wait, _LATEST_SECONDS))
 
 
 def _phone_rule(rule: PhoneRule | None) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 
 from django_feexpay import __version__, cache_state
 from django_feexpay.api.filters import ProviderQuery
-from django_feexpay.api.outputs import etag, provider_body
+from django_feexpay.api.outputs import provider_body
 from django_feexpay.catalogue.providers import CATALOGUE
+from django_feexpay.etags import etag
 from django_feexpay.models import Provider
+from django_feexpay.monitoring import process_metrics
 from django_feexpay.payments.admission import circuit_breaker, trouble
 
 _CACHE_SECONDS = 3600
@@ -45,7 +47,9 @@ def provider_list(query: ProviderQuery, language: str) -> ProviderList:
         return _render(query, language)[0]
     # The release is part of the name: it may change the catalogue or the body.
     name = ":".join((cache_state.PROVIDERS, version, __version__, language, query.country, query.kind, query.currency))
-    return _cached(name) or _refill(name, query, language)
+    cached = _cached(name)
+    process_metrics.note_provider_list(hit=cached is not None)
+    return cached or _refill(name, query, language)
 
 
 def _cached(name: str) -> ProviderList | None:

@@ -10,6 +10,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
 from django_feexpay.exports import FORMATS
+from django_feexpay.live_status.streaming import MEDIA_TYPE
 
 
 class JSONOnly(DefaultContentNegotiation):
@@ -30,6 +31,13 @@ class FormatInAddress(JSONOnly):
             if renderer.format == name:
                 return renderer, renderer.media_type
         raise NotAcceptable
+
+
+class EventStreamRenderer(JSONRenderer):
+    """Renders only problems, as JSON: `live_status` streams the events itself without a renderer."""
+
+    format = "events"
+    media_type = MEDIA_TYPE
 
 
 class CSVRenderer(JSONRenderer):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -11,6 +12,7 @@ from uuid import UUID
 from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, transaction
 from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import get_language
@@ -22,20 +24,24 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from django_feexpay import exports
+from django_feexpay import exports, log_context
 from django_feexpay.api import filters, pagination
 from django_feexpay.api.errors import exception_handler
 from django_feexpay.api.inputs import InitiateInput, OtpInput, QuoteInput, RetryInput, StrictInput
-from django_feexpay.api.outputs import as_first_written, etag, payment_body, quote_body
+from django_feexpay.api.monitors import has_monitor_token
+from django_feexpay.api.outputs import as_first_written, payment_body, quote_body
 from django_feexpay.api.parsers import MalformedRequest, StrictJSONParser
 from django_feexpay.api.provider_list import provider_list
-from django_feexpay.api.renderers import CSVRenderer, FormatInAddress, JSONOnly, XLSXRenderer
-from django_feexpay.api.throttles import UserThrottle
+from django_feexpay.api.renderers import CSVRenderer, EventStreamRenderer, FormatInAddress, JSONOnly, XLSXRenderer
+from django_feexpay.api.throttles import ScopeThrottle
 from django_feexpay.conf import feexpay
+from django_feexpay.etags import etag
 from django_feexpay.lifecycle import Status
+from django_feexpay.live_status import stream
 from django_feexpay.models import Payment
 from django_feexpay.models.payment import listed_payments, read_payments
 from django_feexpay.monitoring import health
+from django_feexpay.monitoring.facts import Trouble
 from django_feexpay.payments import idempotency, initiate, otp
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.ledger import Source
@@ -55,7 +61,7 @@ _UNANSWERED = (Status.CREATED, Status.SENDING, Status.UNKNOWN)
 
 
 class FeexPayView(APIView):
-    """Base of all views: JSON, problems and the throttle per user, whatever the host's REST_FRAMEWORK says."""
+    """Base of all views: JSON, problems and the rate limits, whatever the host's REST_FRAMEWORK says."""
 
     http_method_names = ["get", "head", "post"]
     renderer_classes: Sequence[type[BaseRenderer]] = (JSONRenderer,)
@@ -64,7 +70,11 @@ class FeexPayView(APIView):
     versioning_class = None
     metadata_class = None
     permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated,)
-    throttle_classes = (UserThrottle,)
+    throttle_classes: Sequence[type[ScopeThrottle]] = (ScopeThrottle,)
+    #: The scope of FEEXPAY["RATE_LIMITS"] in which the requests of a user are counted.
+    rate_scope = "read"
+    #: Set by the throttle; sent with every answer to a counted request.
+    rate_headers: Mapping[str, str] = {}
     #: True for a view that validates its query string itself. The others refuse any parameter, because ignoring a
     #: misspelt one would hide a mistake.
     takes_query = False
@@ -79,7 +89,9 @@ class FeexPayView(APIView):
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Answer in the language of Accept-Language, also on a host without LocaleMiddleware."""
-        with translation.override(translation.get_language_from_request(request)):
+        request_id(request)  # under ASGI, what the view writes has this id only if it is known before
+        context = log_context.entry_point(log_context.API, payment_id=kwargs.get("payment_id", ""))
+        with context, translation.override(translation.get_language_from_request(request)):
             response = super().dispatch(request, *args, **kwargs)
         patch_vary_headers(response, ("Accept-Language",))
         return response
@@ -98,11 +110,15 @@ class FeexPayView(APIView):
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         response["X-Request-ID"] = request_id(request)
         response.headers.setdefault("Cache-Control", "private, no-cache")
+        for name, value in self.rate_headers.items():
+            response[name] = value
         return super().finalize_response(request, response, *args, **kwargs)
 
 
 class InitiateView(FeexPayView):
     """`POST initiate/`: start a payment."""
+
+    rate_scope = "initiate"
 
     def post(self, request: Request) -> Response:
         if not feexpay.payable_path:  # without it the client could choose the price
@@ -118,6 +134,8 @@ class InitiateView(FeexPayView):
 class RetryView(FeexPayView):
     """`POST retry/{id}/`: start a new attempt of a failed payment."""
 
+    rate_scope = "initiate"
+
     def post(self, request: Request, payment_id: UUID) -> Response:
         _own_payment(request, payment_id)
         changes = _validated(RetryInput, request)
@@ -129,6 +147,8 @@ class RetryView(FeexPayView):
 class OtpView(FeexPayView):
     """`POST {id}/otp/`: send the code that the payer received after the start."""
 
+    rate_scope = "otp"
+
     def post(self, request: Request, payment_id: UUID) -> Response:
         _own_payment(request, payment_id)
         code = _validated(OtpInput, request)["otp"]
@@ -139,6 +159,8 @@ class OtpView(FeexPayView):
 class StatusView(FeexPayView):
     """`GET {id}/status/`: read a payment; polls FeexPay if a poll is due."""
 
+    rate_scope = "status"
+
     def get(self, request: Request, payment_id: UUID) -> Response:
         payment = _own_payment(request, payment_id)
         if reconcile_if_due(payment.attempt, source=Source.API, total_seconds=_READ_TIMEOUT_SECONDS):
@@ -148,6 +170,19 @@ class StatusView(FeexPayView):
         if _client_has(request, tag):
             return Response(status=304, headers={"ETag": tag})
         return Response(body, headers={"ETag": tag})
+
+
+class EventsView(FeexPayView):
+    """`GET {id}/events/`: the same payment as Server-Sent Events, where the server runs under ASGI.
+
+    The worker polls FeexPay when a poll is due; the stream only reads.
+    """
+
+    rate_scope = "status"
+    renderer_classes = (EventStreamRenderer,)
+
+    def get(self, request: Request, payment_id: UUID) -> HttpResponseBase:
+        return stream(request._request, _own_payment(request, payment_id), payment_body)
 
 
 class HistoryView(FeexPayView):
@@ -183,6 +218,7 @@ class ExportView(FeexPayView):
 class QuoteView(FeexPayView):
     """`GET quote/`: what the payer would be charged for a price, by the function that `initiate/` uses."""
 
+    rate_scope = "quote"
     takes_query = True
 
     def get(self, request: Request) -> Response:
@@ -210,11 +246,15 @@ class ProvidersView(FeexPayView):
 
 
 class HealthView(FeexPayView):
-    """`GET health/`: for monitors. Anonymous callers read only the status."""
+    """`GET health/`: monitors and staff read the report, others the status and which providers are in trouble."""
 
     permission_classes = (AllowAny,)
 
     def perform_authentication(self, request: Request) -> None:
+        self._is_monitor = has_monitor_token(request._request)
+        if self._is_monitor:  # the host's authentication would refuse this token
+            request.user = AnonymousUser()
+            return
         try:
             super().perform_authentication(request)
         except DatabaseError:  # without the database no user can be identified, and the answer is "down"
@@ -223,11 +263,54 @@ class HealthView(FeexPayView):
     def get(self, request: Request) -> Response:
         report = health.check()
         body: dict[str, Any] = {"status": report.status}
-        if request.user and request.user.is_authenticated:
-            body["components"] = report.components
+        if self._is_monitor or getattr(request.user, "is_staff", False):
+            troubles = [_trouble_body(trouble) for trouble in report.troubles]
+            body |= {"components": report.components, "dropped_webhooks": report.dropped_webhooks, "troubles": troubles}
+        elif report.circuits:
+            body["providers_in_trouble"] = list(report.circuits)
         if report.status is health.Health.DOWN:
             return Response(body, status=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
         return Response(body)
+
+
+class ProbeView(FeexPayView):
+    """Base of the two probes: for every caller, neither authenticated nor counted, so that a probe costs nothing."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_classes: Sequence[type[ScopeThrottle]] = ()
+
+
+class LiveView(ProbeView):
+    """`GET health/live/`: this process answers. It reads nothing: a restart helps against no database outage."""
+
+    def get(self, request: Request) -> Response:
+        return Response({"status": "ok"})
+
+
+class ReadyView(ProbeView):
+    """`GET health/ready/`: 200 if this process can serve payers, 503 if a proxy should send them elsewhere."""
+
+    def get(self, request: Request) -> Response:
+        readiness = health.readiness()
+        if readiness.is_ready:
+            return Response({"status": "ok", "checks": readiness.checks})
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return Response({"status": "down", "checks": readiness.checks}, status=503, headers=headers)
+
+
+def _trouble_body(trouble: Trouble) -> dict[str, Any]:
+    fact = trouble.fact
+    return {
+        "fact": fact.name,
+        "subject": trouble.subject,
+        "severity": fact.severity,
+        "value": None if math.isinf(trouble.value) else trouble.value,
+        "threshold": fact.limit,
+        "unit": fact.unit,
+        "words": str(fact.words),
+        "advice": str(fact.advice),
+    }
 
 
 def _validated(shape: type[StrictInput], request: Request) -> dict[str, Any]:
@@ -248,9 +331,7 @@ def _key(request: Request, route: str) -> idempotency.Key | None:
     # An empty key is refused: its client has lost the key but still relies on it.
     if not 0 < len(value) <= _KEY_MAX_LENGTH or not (value.isascii() and value.isprintable()):
         raise invalid("Idempotency-Key", "invalid", _("From 1 to 255 printable ASCII characters."))
-    return idempotency.Key(
-        user=request.user, value=value, fingerprint=idempotency.fingerprint(route, cast(dict[str, Any], request.data))
-    )
+    return idempotency.key_of(request.user, value, route, cast(dict[str, Any], request.data))
 
 
 def _answer_once(key: idempotency.Key | None, run: Callable[[], Payment], *, status: int | None = None) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+from django_feexpay import log_context
 from django_feexpay.background.worker_pool import WorkerPool, run_logged
 from django_feexpay.payments import outbox, receivers
 from django_feexpay.payments.receivers import Bulkhead, Claim, Invocation
@@ -59,11 +60,15 @@ class Deliverer:
 
     def _deliver(self, held: Claim) -> None:
         """Deliver one message, then others that are due, until none is left or a receiver hangs."""
-        while outbox.deliver_claimed(held, BULKHEAD) is not outbox.Delivery.GIVEN_UP and not self._stopping.is_set():
+        while self._deliver_one(held) is not outbox.Delivery.GIVEN_UP and not self._stopping.is_set():
             claims = outbox.claim(1, BULKHEAD)
             if not claims:
                 return
             held = claims[0]
+
+    def _deliver_one(self, held: Claim) -> outbox.Delivery:
+        with log_context.entry_point(log_context.current().entry_point):  # the duration of this delivery alone
+            return outbox.deliver_claimed(held, BULKHEAD)
 
     def _abandon(self, invocations: list[Invocation]) -> None:
         """Abandon the calls of our own threads. Another worker of this process abandons its own."""

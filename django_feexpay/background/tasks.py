@@ -20,11 +20,13 @@ from datetime import datetime, timedelta
 from django.apps import apps
 from django.db.models import Q
 
-from django_feexpay import conf, report_files
+from django_feexpay import conf, log_context, report_files
 from django_feexpay.background.worker import CLUSTER, WORKER, Intervals, Worker, is_recent
 from django_feexpay.models import Attempt, Heartbeat, OutboxMessage, Payout
+from django_feexpay.payments.audit import anchors
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import nightly
+from django_feexpay.privacy import purge
 
 logger = logging.getLogger("django_feexpay.worker")
 
@@ -73,8 +75,13 @@ def sweep(enqueued_at: datetime | None = None) -> str:
     return "swept"
 
 
+@log_context.entry_point(log_context.CLUSTER)
 def run_nightly() -> str:
-    """Run the nightly comparisons that are due, one after the other. Scheduled each hour; usually one statement."""
+    """Write the audit anchor that is due, then run the nightly comparisons that are due, then the purge.
+
+    Scheduled each hour; usually three statements. A purge that takes longer is continued an hour later.
+    """
+    anchors.write_nightly()
     done: list[str] = []
     ends_at = time.monotonic() + _NIGHTLY_SECONDS
     while time.monotonic() < ends_at:
@@ -83,7 +90,10 @@ def run_nightly() -> str:
             break
         done.append(f"comparison {comparison.pk}: {comparison.state}")
         if _is_cluster_stopping():
-            break
+            return ", ".join(done)
+    purged = purge.run_nightly(source=Source.WORKER, stop=lambda: time.monotonic() >= ends_at or _is_cluster_stopping())
+    if purged is not None:
+        done.append(f"purge {purged.pk}: {purged.state}")
     return ", ".join(done)
 
 

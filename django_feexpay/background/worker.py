@@ -10,16 +10,17 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from django.db import Error as AnyDatabaseError
 from django.db import close_old_connections, connection
 from django.db.models import Q
 
-from django_feexpay import conf, report_files
+from django_feexpay import conf, log_context, report_files
 from django_feexpay.background.database_errors import cause_of
 from django_feexpay.background.deliverer import Deliverer
 from django_feexpay.background.worker_pool import WorkerPool, run_logged
@@ -27,16 +28,26 @@ from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Heartbeat, PayoutState
 from django_feexpay.payments import daily_totals, leases, payout_polls, payouts, sending, webhook_hints
+from django_feexpay.payments.audit import anchors
 from django_feexpay.payments.durability import is_autocommit_on
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.receivers import LIMIT_SECONDS
 from django_feexpay.payments.reconcile import reconcile_claimed
 from django_feexpay.payments.reconciliation import nightly
+from django_feexpay.privacy import numbers, purge
 
 logger = logging.getLogger("django_feexpay.worker")
 
+#: Called about once a minute, in a thread of their own, by every worker. apps.py adds the monitoring.
+minutely: list[Callable[[], object]] = []
+#: Called with the seconds of each round of `Worker.run`. apps.py adds the metrics.
+round_observers: list[Callable[[float], object]] = []
+
+_Held = TypeVar("_Held", leases.Claim, payout_polls.PayoutClaim)
+
 #: Names of heartbeats: the two engines, FeexPay's last answer to the probe, and the last probe.
-WORKER, CLUSTER, GATEWAY, GATEWAY_PROBE = "worker", "cluster", "gateway", "gateway_probe"
+WORKER, CLUSTER = log_context.WORKER, log_context.CLUSTER
+GATEWAY, GATEWAY_PROBE = "gateway", "gateway_probe"
 
 #: An engine without a heartbeat for this time has stopped.
 SILENT = timedelta(minutes=3)
@@ -46,9 +57,13 @@ _HEARTBEAT_EVERY = timedelta(seconds=10)
 _NIGHTLY_CHECK_EVERY = timedelta(seconds=60)
 _CLOCK_CHECK_EVERY = timedelta(seconds=60)
 _TOTALS_EVERY = timedelta(seconds=60)
+_ERASE_EVERY = timedelta(seconds=60)
 #: Payouts are few, and no payer waits for one at a screen.
 _PAYOUTS_EVERY = timedelta(seconds=2)
 _REPORTS_EVERY = timedelta(seconds=2)
+#: Looks for one file: it is written soon after midnight (UTC), and soon after an outage.
+_ANCHORS_EVERY = timedelta(minutes=5)
+_MINUTE = timedelta(seconds=60)
 _LONGEST_PAUSE_SECONDS = 30.0
 #: While a sweep waits for FeexPay, it starts due deliveries this often.
 _DELIVER_EVERY_SECONDS = 0.5
@@ -87,10 +102,14 @@ class Intervals:
     def __init__(self) -> None:
         self.heartbeat = Interval(_HEARTBEAT_EVERY)
         self.nightly = Interval(_NIGHTLY_CHECK_EVERY)
+        self.purge = Interval(_NIGHTLY_CHECK_EVERY)
         self.clocks = Interval(_CLOCK_CHECK_EVERY)
         self.totals = Interval(_TOTALS_EVERY)
+        self.erasing = Interval(_ERASE_EVERY)
         self.payouts = Interval(_PAYOUTS_EVERY)
         self.reports = Interval(_REPORTS_EVERY)
+        self.anchors = Interval(_ANCHORS_EVERY)
+        self.minute = Interval(_MINUTE)
 
 
 class Worker:
@@ -98,7 +117,8 @@ class Worker:
 
     Polls of live attempts come first. Polls of settled attempts have fewer threads, so that webhooks about old payments
     cannot delay payers. Sends have their own threads, because a synchronous provider answers after minutes. So do
-    deliveries, because a host's receiver may take any time, the nightly comparison, and files for staff.
+    deliveries, because a host's receiver may take any time, the nightly comparison, the purge, files for staff, and the
+    monitoring.
 
     Use as a context manager: the exit waits for the calls under way. `name`: of its heartbeat.
     """
@@ -113,7 +133,9 @@ class Worker:
         self._settled_polls = WorkerPool(max(1, concurrency // 2), "poll-settled")
         self._sends = WorkerPool(2 * concurrency, "send")
         self._comparison = WorkerPool(1, "compare")
+        self._purge = WorkerPool(1, "purge")
         self._reports = WorkerPool(1, "report")
+        self._monitor = WorkerPool(1, "monitor")
         self._stopping = threading.Event()
         self._deliverer = Deliverer()
 
@@ -124,7 +146,10 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopping.set()  # a file is continued by the next worker
-        for pool in (self._polls, self._settled_polls, self._sends, self._comparison, self._reports):
+        for pool in (
+            *(self._polls, self._settled_polls, self._sends),
+            *(self._comparison, self._purge, self._reports, self._monitor),
+        ):
             pool.close()
         self._deliverer.close()
 
@@ -136,18 +161,17 @@ class Worker:
         ends_at = time.monotonic() + seconds
         pause = every_seconds
         while not stop.is_set():
-            try:
-                claimed = self._claim()
-                self._deliverer.start_due()
-                self._do_periodic_work()
-                pause = 0 if claimed else every_seconds
-                if self._does_nightly and self._comparison.free and self._intervals.nightly.has_passed():
-                    compare = partial(nightly.run_nightly, source=Source.WORKER, stop=stop.is_set)
-                    self._comparison.put(run_logged, compare)
-            except AnyDatabaseError as error:
-                pause = min(max(pause, every_seconds) * 2, _LONGEST_PAUSE_SECONDS)
-                logger.error("no sweep: %s; trying again in %.1f s", cause_of(error), pause)
-                connection.close()
+            began_at = time.monotonic()
+            with log_context.entry_point(self._name):
+                try:
+                    pause = 0 if self._do_round(stop) else every_seconds
+                except AnyDatabaseError as error:
+                    pause = min(max(pause, every_seconds) * 2, _LONGEST_PAUSE_SECONDS)
+                    logger.error("no sweep: %s; trying again in %.1f s", cause_of(error), pause)
+                    connection.close()
+                    self._do_work_of_the_minute()  # it tells the team that the database is away
+            for observe in round_observers:
+                observe(time.monotonic() - began_at)
             left = ends_at - time.monotonic()
             if left <= 0:
                 return
@@ -156,19 +180,32 @@ class Worker:
             else:  # more attempts may be due than there are threads: go on as soon as one is free
                 self._polls.wait_for_free_thread(min(pause, left))
 
+    def _do_round(self, stop: threading.Event) -> int:
+        """Start the work that is due; return how many attempts were claimed."""
+        claimed = self._claim()
+        self._deliverer.start_due()
+        self._do_periodic_work()
+        if self._does_nightly and self._comparison.free and self._intervals.nightly.has_passed():
+            self._comparison.put(run_logged, partial(nightly.run_nightly, source=Source.WORKER, stop=stop.is_set))
+        if self._does_nightly and self._purge.free and self._intervals.purge.has_passed():
+            self._purge.put(run_logged, partial(purge.run_nightly, source=Source.WORKER, stop=stop.is_set))
+        return claimed
+
     def sweep(self) -> int:
         """Do one round, wait for its calls and its receivers, and count the attempts worked on.
 
         Changes: what the functions of `payments` change. Raises: AutocommitOffError.
         Safe to repeat: yes, also at the same time.
         """
-        claimed = self._claim()
-        for pool in (self._polls, self._settled_polls, self._sends):
-            while not pool.wait(_DELIVER_EVERY_SECONDS):
-                self._deliverer.start_due()  # a slow answer must not delay a signal
-        self._do_periodic_work()
-        self._deliverer.deliver_due(_DELIVERY_SECONDS)
-        self._reports.wait()
+        with log_context.entry_point(self._name):
+            claimed = self._claim()
+            for pool in (self._polls, self._settled_polls, self._sends):
+                while not pool.wait(_DELIVER_EVERY_SECONDS):
+                    self._deliverer.start_due()  # a slow answer must not delay a signal
+            self._do_periodic_work()
+            self._deliverer.deliver_due(_DELIVERY_SECONDS)
+            for pool in (self._purge, self._reports, self._monitor):
+                pool.wait()
         return claimed
 
     def _claim(self) -> int:
@@ -181,11 +218,14 @@ class Worker:
         settled = leases.claim_due(self._settled_polls.free, unsent=False, live=False)
         for pool, claims in ((self._sends, to_send), (self._polls, to_poll), (self._settled_polls, settled)):
             for held in claims:
-                pool.put(_work_on, held)
+                pool.put(_work_on, advance, held, f"attempt {held.attempt_id}")
         due_payouts = payout_polls.claim_due(self._settled_polls.free) if self._intervals.payouts.has_passed() else []
         for held_payout in due_payouts:
-            self._settled_polls.put(_work_on_payout, held_payout)
-        return len(to_send) + len(to_poll) + len(settled) + len(due_payouts)
+            self._settled_polls.put(_work_on, advance_payout, held_payout, f"payout {held_payout.payout_id}")
+        counts = len(to_send), len(to_poll), len(settled), len(due_payouts)
+        if any(counts):
+            logger.debug("claimed: %d to send, %d to poll, %d settled to poll, %d payouts", *counts)
+        return sum(counts)
 
     def _do_periodic_work(self) -> None:
         if self._intervals.clocks.has_passed():
@@ -196,8 +236,18 @@ class Worker:
             self._polls.put(run_logged, probe_gateway)
         if self._intervals.totals.has_passed():
             self._settled_polls.put(run_logged, daily_totals.keep)
+        if self._does_nightly and self._comparison.free and self._intervals.anchors.has_passed():
+            self._comparison.put(run_logged, anchors.write_nightly)
+        if self._purge.free and self._intervals.erasing.has_passed():
+            self._purge.put(run_logged, partial(numbers.erase_unneeded, self._stopping.is_set))
         if self._reports.free and self._intervals.reports.has_passed():
             self._reports.put(run_logged, report_files.work, self._stopping.is_set)
+        self._do_work_of_the_minute()
+
+    def _do_work_of_the_minute(self) -> None:
+        if self._monitor.free and self._intervals.minute.has_passed():
+            for work in minutely:
+                self._monitor.put(run_logged, work)
 
 
 def correct_clock_errors() -> None:
@@ -244,14 +294,14 @@ def _write_heartbeat(name: str) -> None:
     Heartbeat.objects.update_or_create(name=name, defaults={"beat_at": conf.now()})
 
 
-def _work_on(held: leases.Claim) -> None:
-    """Work on one claim. An error must not stop the others: when the lease ends, the attempt is due again."""
+def _work_on(do_next_step: Callable[[_Held], None], held: _Held, name: str) -> None:
+    """Work on one claim. An error must not stop the others: when the lease ends, what was claimed is due again."""
     try:
-        advance(held)
+        do_next_step(held)
     except AnyDatabaseError as error:
-        logger.error("attempt %s is due again when its lease ends: %s", held.attempt_id, cause_of(error))
+        logger.error("%s is due again when its lease ends: %s", name, cause_of(error))
     except Exception:
-        logger.exception("attempt %s failed; it is due again when its lease ends", held.attempt_id)
+        logger.exception("%s failed; it is due again when its lease ends", name)
     finally:
         close_old_connections()
 
@@ -264,18 +314,6 @@ def advance(held: leases.Claim, *, source: Source = Source.WORKER) -> None:
         sending.mark_sender_dead(held.attempt_id, source=source)
     else:
         reconcile_claimed(held, source=source)
-
-
-def _work_on_payout(held: payout_polls.PayoutClaim) -> None:
-    """As `_work_on`, for a payout."""
-    try:
-        advance_payout(held)
-    except AnyDatabaseError as error:
-        logger.error("payout %s is due again when its lease ends: %s", held.payout_id, cause_of(error))
-    except Exception:
-        logger.exception("payout %s failed; it is due again when its lease ends", held.payout_id)
-    finally:
-        close_old_connections()
 
 
 def advance_payout(held: payout_polls.PayoutClaim, *, source: Source = Source.WORKER) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import Error as AnyDatabaseError
 from django.db import close_old_connections, connections
 
+from django_feexpay import log_context
 from django_feexpay.background.database_errors import cause_of
 
 logger = logging.getLogger("django_feexpay.worker")
@@ -43,7 +44,7 @@ class WorkerPool:
         future: Future[None] = Future()
         busy = self._size - self.free
         self._under_way.add(future)
-        self._waiting.put((future, partial(work, *args)))
+        self._waiting.put((future, partial(_in_context, log_context.current().entry_point, work, *args)))
         if len(self._threads) < min(busy + 1, self._size):
             thread = threading.Thread(target=self._run, name=f"feexpay-{self._name}", daemon=True)
             self._threads.append(thread)
@@ -96,6 +97,12 @@ class WorkerPool:
             future.set_result(None)
         with self._lock:
             return self._at_work.pop(thread, None) is not None
+
+
+def _in_context(entry_point: str, work: Callable[..., None], *args: Any) -> None:
+    """Work under the entry point of the pool's owner: a new thread has no context."""
+    with log_context.entry_point(entry_point):
+        work(*args)
 
 
 def run_logged(work: Callable[..., object], *args: Any) -> None:

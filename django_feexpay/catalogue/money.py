@@ -12,6 +12,9 @@ from decimal import Decimal
 from fractions import Fraction
 from types import MappingProxyType
 
+#: Between thousands and before the currency. The narrow one, U+202F, is missing in fonts and code pages of consoles.
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+
 # Up to this amount FeexPay's own script charges a fee of 1, whatever the percentage.
 _SMALL_AMOUNT = 30
 
@@ -83,13 +86,17 @@ def show_rate(rate: Decimal) -> str:
     return f"{rate.normalize():f}"
 
 
-def show(amount: int, currency: str) -> str:
-    """The amount as people write it: `5 000 F CFA`, `12.50 EUR`. Raises: KeyError for an unknown currency."""
+def show(amount: int, currency: str, *, mark: str = ".") -> str:
+    """The amount as people write it: `5 000 F CFA`, `12.50 EUR`, with no-break spaces wherever it is shown.
+
+    mark: between units and cents; a comma in French.
+    Raises: KeyError for an unknown currency.
+    """
     known = CURRENCIES[currency]
     unit = 10**known.exponent
     sign = "-" if amount < 0 else ""
     whole, rest = divmod(abs(amount), unit)
-    text = f"{sign}{whole:,}".replace(",", " ")
+    text = f"{sign}{whole:,}".replace(",", NO_BREAK_SPACE)
     if known.exponent:
-        text = f"{text}.{rest:0{known.exponent}d}"
-    return f"{text} {known.label}"
+        text = f"{text}{mark}{rest:0{known.exponent}d}"
+    return f"{text}{NO_BREAK_SPACE}{known.label.replace(' ', NO_BREAK_SPACE)}"

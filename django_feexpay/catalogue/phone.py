@@ -22,7 +22,8 @@ _LONGEST_INPUT = 40
 _NATIONAL_LENGTHS = {"229": 10, "225": 10, "228": 8, "221": 9, "226": 8, "223": 8, "242": 9}
 
 # How the hidden middle of a number is grouped, by the length of the number; the first and last groups stay readable.
-_HIDDEN_MIDDLE = {8: "•• ••", 9: "••• ••", 10: "•• •• ••"}
+_HIDDEN_MIDDLE = {9: "••• ••", 10: "•• •• ••"}
+_USUAL_HIDDEN_MIDDLE = "•• ••"
 
 
 class PhoneError(ValueError):
@@ -82,7 +83,7 @@ class Msisdn:
     @property
     def masked(self) -> str:
         """`+229 01 •• •• •• 50`."""
-        middle = _HIDDEN_MIDDLE.get(len(self.national), "•• ••")
+        middle = _HIDDEN_MIDDLE.get(len(self.national), _USUAL_HIDDEN_MIDDLE)
         return f"+{self.calling_code} {self.national[:2]} {middle} {self.ending}"
 
     def __str__(self) -> str:

@@ -14,6 +14,10 @@ Flow = Literal["push", "otp", "redirect", "hosted"]
 Evidence = Literal["A", "B", "C", "D", "none"]
 
 
+#: MTN's prompt can be approved for five minutes. No source says how long the others' live: none is taken to be shorter.
+LONGEST_KNOWN_PROMPT_SECONDS = 300
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtherFlow:
     """Another flow that some sources give for the same provider.
@@ -32,15 +36,17 @@ class ProviderSpec:
     """One provider. Amounts are in the currency's minor unit.
 
     country: ISO 3166 alpha-2, None for a provider that is offered in every country. suffix, wire_name: FeexPay's names
-    for it, in the path of a collect and in the history. flow: what the payer does. other_flows: the flows that other
-    sources give; the shop may choose one. otp_in_first_call: with flow otp, the first collect must carry the code;
-    otherwise a second collect carries it. synchronous: FeexPay replies only after the payer has acted, so no web
-    request may wait for it. fee_known: False if no source gives a fee, fee_percent is then 0. in_history_filter:
-    FeexPay's history can be filtered by this provider. served: FeexPay has an endpoint. evidence: see providers.py.
+    for it, in the path of a collect and in the history. name_fr: where the name is no brand. flow: what the payer does.
+    other_flows: the flows that other sources give; the shop may choose one. otp_in_first_call: with flow otp, the first
+    collect must carry the code; otherwise a second collect carries it. synchronous: FeexPay replies only after the
+    payer has acted, so no web request may wait for it. fee_known: False if no source gives a fee, fee_percent is then
+    0. in_history_filter: FeexPay's history can be filtered by this provider. served: FeexPay has an endpoint. evidence:
+    see providers.py. prompt_seconds: for how long the payer can approve the prompt on the phone.
     """
 
     code: str
     name: str
+    name_fr: str = ""
     kind: Kind = "mobile_money"
     also_kinds: tuple[Kind, ...] = ()
     country: str | None
@@ -65,9 +71,18 @@ class ProviderSpec:
     instructions_fr: str = ""
     instructions_en: str = ""
     evidence: Evidence = "none"
+    prompt_seconds: int = LONGEST_KNOWN_PROMPT_SECONDS
     other_flows: tuple[OtherFlow, ...] = ()
     monogram: str
     color: str
+
+    def name_in(self, language: str) -> str:
+        """The name in French or, for any other language, in English."""
+        return self.name_fr if self.name_fr and language.startswith("fr") else self.name
+
+    def country_in(self, language: str) -> str:
+        """The name of its country, likewise; "" for a provider of every country."""
+        return self.country_name_fr if language.startswith("fr") else self.country_name_en
 
     @property
     def contested(self) -> bool:
@@ -239,12 +254,14 @@ def unserved(
     badge: tuple[str, str],
     evidence: Evidence,
     kind: Kind = "mobile_money",
+    name_fr: str = "",
     country: tuple[str | None, str, str, str] = (None, "", "", "XOF"),
 ) -> ProviderSpec:
     """A provider that users ask for, but that FeexPay does not serve. country: code, fr, en, currency."""
     return ProviderSpec(
         code=code,
         name=name,
+        name_fr=name_fr,
         kind=kind,
         country=country[0],
         country_name_fr=country[1],

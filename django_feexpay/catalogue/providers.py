@@ -13,10 +13,11 @@ from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
 
+from django_feexpay.catalogue.phone import Msisdn, PhoneError, parse
 from django_feexpay.catalogue.provider_rows import ROWS
 from django_feexpay.catalogue.provider_spec import ProviderSpec
 
-__all__ = ["CATALOGUE", "ProviderCode", "ProviderSpec", "with_flow"]
+__all__ = ["CATALOGUE", "ProviderCode", "ProviderSpec", "possible_msisdns", "with_flow"]
 
 CATALOGUE: Mapping[str, ProviderSpec] = MappingProxyType({row.code: row for row in ROWS})
 
@@ -25,6 +26,21 @@ CATALOGUE: Mapping[str, ProviderSpec] = MappingProxyType({row.code: row for row 
 def with_flow(code: str, flow: str) -> ProviderSpec:
     """The row with the flow that the shop chose for it. Raises: KeyError for an unknown code."""
     return CATALOGUE[code].with_flow(flow)
+
+
+_PHONE_RULES = frozenset(row.phone for row in ROWS if row.phone is not None)
+
+
+def possible_msisdns(number: str) -> list[Msisdn]:
+    """Every msisdn that a number can mean: without its country code there may be several."""
+    found = {}
+    for rule in _PHONE_RULES:
+        try:
+            msisdn = parse(number, rule)
+        except PhoneError:
+            continue
+        found[msisdn.digits] = msisdn
+    return [found[digits] for digits in sorted(found)]
 
 
 class ProviderCode(StrEnum):

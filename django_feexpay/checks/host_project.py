@@ -139,3 +139,14 @@ def shared_cache() -> Messages:
     if "locmem" in settings.CACHES["default"]["BACKEND"] and not settings.DEBUG:
         text = "Processes do not share the cache: each has its own rate limits, circuit breakers and provider list."
         yield warning(9, text, "Use Redis.")
+
+
+@on_deployment
+def client_addresses() -> Messages:
+    behind_proxy = settings.SECURE_PROXY_SSL_HEADER or settings.USE_X_FORWARDED_HOST
+    if behind_proxy and not feexpay.num_proxies and not feexpay.client_address_header:
+        text = "The server is behind a proxy, but NUM_PROXIES is 0: all callers without a sign-in share one rate limit."
+        hint = (
+            "Set NUM_PROXIES to the number of your proxies, or CLIENT_ADDRESS_HEADER to a header that yours overwrites."
+        )
+        yield warning(66, text, hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from functools import partial
 from importlib import metadata
@@ -14,8 +15,9 @@ from django_feexpay import conf
 from django_feexpay.catalogue.web_addresses import why_refused
 from django_feexpay.checks.messages import Messages, error, everywhere, is_readable, is_valid, on_deployment, warning
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.signatures import MODES, keys_of
+from django_feexpay.gateway.signatures import LEAST_SECRET_BYTES, MODES, current, keys_of
 from django_feexpay.gateway.transport import HttpTransport
+from django_feexpay.secrets.dated import UNREADABLE_END
 
 #: The oldest versions without a published advisory in November 2026. SECURITY.md names the advisories.
 SECURE_VERSIONS: Mapping[str, str] = {
@@ -24,13 +26,12 @@ SECURE_VERSIONS: Mapping[str, str] = {
     "urllib3": "2.7.0",
     "cryptography": "43.0.1",
 }
-_STRONG_MODES = frozenset({"hmac", "standard_webhooks"})
-_STRONG_BYTES, _WEAK_BYTES = 24, 8
+_STRONG_BYTES = 24
 _CREDENTIALS_HINT = "Copy it from FeexPay's dashboard, menu Développeur."
 _FIELD_KEY_HINT = (
     'Make one with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 )
-_HASH_KEY_HINT = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"; never change it.'
+_HASH_KEY_HINT = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))". It holds no comma.'
 
 
 def _in_development() -> bool:
@@ -41,7 +42,7 @@ def _in_development() -> bool:
 
 
 def _missing_credentials() -> list[str]:
-    return [name for name in ("API_KEY", "SHOP_ID") if not conf.given().get(name)]
+    return [name for name in ("API_KEY", "SHOP_ID") if not conf.is_set(name)]
 
 
 @everywhere
@@ -64,7 +65,7 @@ def credentials_on_a_server() -> Messages:
 
 @everywhere
 def field_keys() -> Messages:
-    if conf.given().get("FIELD_KEYS"):
+    if conf.is_set("FIELD_KEYS"):
         for place, key in enumerate(feexpay.field_keys, 1):
             if not is_readable(partial(Fernet, key.reveal())):
                 yield error(12, f"Key {place} of FIELD_KEYS is not a Fernet key.", _FIELD_KEY_HINT)
@@ -74,21 +75,50 @@ def field_keys() -> Messages:
 
 @everywhere
 def hash_key() -> Messages:
-    key = str(conf.given().get("HASH_KEY", ""))
-    if key and len(key) < 32:
-        yield error(14, "HASH_KEY is shorter than 32 characters: numbers could be found by trying.", _HASH_KEY_HINT)
-    elif not key and _in_development():
+    if conf.is_set("HASH_KEY"):
+        for place, key in enumerate(feexpay.hash_keys, 1):
+            if len(key.reveal()) < 32:
+                text = f"Key {place} of HASH_KEY is shorter than 32 characters: numbers could be found by trying."
+                yield error(14, text, _HASH_KEY_HINT)
+    elif _in_development():
         yield warning(5, 'FEEXPAY["HASH_KEY"] is not set: a built-in key is used.', _HASH_KEY_HINT)
+
+
+@everywhere
+def audit_keys() -> Messages:
+    hint = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"; put it before the others.'
+    for place, key in enumerate(feexpay.given_audit_keys, 1):
+        if len(key.reveal()) < 32:
+            yield error(80, f"Key {place} of AUDIT_KEYS is shorter than 32 characters.", hint)
 
 
 @on_deployment
 def encryption_keys_on_a_server() -> Messages:
     if _in_development():
         return
-    if not conf.given().get("FIELD_KEYS"):
+    if not conf.is_set("FIELD_KEYS"):
         yield error(11, 'FEEXPAY["FIELD_KEYS"] is not set.', _FIELD_KEY_HINT)
-    if not conf.given().get("HASH_KEY"):
+    if not conf.is_set("HASH_KEY"):
         yield error(13, 'FEEXPAY["HASH_KEY"] is not set.', _HASH_KEY_HINT)
+
+
+@everywhere
+def ends_of_secrets() -> Messages:
+    ends = {
+        "API_KEY": [key.until for key in feexpay.api_keys],
+        "WEBHOOK_SECRETS": [secret.until for secret in feexpay.webhook_secrets],
+    }
+    hint = "Write a day, or a time with its offset: until 2026-12-31, until 2026-12-31T18:00+01:00."
+    for name, dates in ends.items():
+        for place, end in enumerate(dates, 1):
+            if end == UNREADABLE_END:
+                yield error(84, f"The end of entry {place} of {name} is no date, so the entry is not used.", hint)
+
+
+@on_deployment
+def ended_keys() -> Messages:
+    if feexpay.api_keys and not feexpay.api_key:
+        yield error(85, "Every key of API_KEY has ended, so FeexPay is not called.", _CREDENTIALS_HINT)
 
 
 # --- the gateway's address ------------------------------------------------------------------------------
@@ -163,12 +193,12 @@ def webhook_modes() -> Messages:
 
 def _secrets_of(mode: str) -> Messages:
     """Without a usable secret a mode refuses every delivery; a short secret can be guessed."""
-    keys = keys_of(mode, feexpay.webhook_modes, feexpay.webhook_secrets)
+    keys = keys_of(mode, feexpay.webhook_modes, current(feexpay.webhook_secrets, time.time()))
     if not keys:
         hint = f'Put "{mode}:<secret>" into FEEXPAY["WEBHOOK_SECRETS"].'
-        yield error(9, f"Webhook mode {mode!r} is on but has no secret.", hint)
+        yield error(9, f"Webhook mode {mode!r} is on but has no secret that has not ended.", hint)
         return
-    shortest, needed = min(map(len, keys)), _STRONG_BYTES if mode in _STRONG_MODES else _WEAK_BYTES
+    shortest, needed = min(map(len, keys)), LEAST_SECRET_BYTES[mode]
     if shortest < needed:
         yield error(10, f"A secret of webhook mode {mode!r} has {shortest} bytes.", f"At least {needed} are needed.")
     elif shortest < _STRONG_BYTES:

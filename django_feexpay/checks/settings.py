@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from datetime import timedelta
@@ -13,20 +14,22 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from django_feexpay import conf
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.catalogue.web_addresses import secure_url
 from django_feexpay.checks.messages import Messages, error, everywhere, is_readable, is_valid, warning
 from django_feexpay.conf import DEFAULTS, feexpay
 from django_feexpay.notifications import EmailNotifier, connect
 from django_feexpay.payable import Payable
 from django_feexpay.payments import rates
+from django_feexpay.privacy.retention import LEAST
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "ENVIRONMENT": ("", conf.DEVELOPMENT, conf.STAGING, conf.PRODUCTION),
     "DISPATCH": ("inline", "queue"),
     "FEE_PAYER": ("merchant", "payer"),
     "RATES_QUOTED_IN": ("", "EUR"),
-    "SECRETS_BACKEND": ("env",),
 }
+_HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _LEAST: Mapping[str, int] = {
     "MAX_ATTEMPTS": 1,
     "PROMPTS_PER_PHONE": 0,
@@ -34,6 +37,11 @@ _LEAST: Mapping[str, int] = {
     "GATEWAY_PER_SECOND": 0,
     "GATEWAY_AT_ONCE": 0,
     "EXPORT_DAYS": 1,
+    "CHECKOUT_SECONDS": 60,
+    "NUM_PROXIES": 0,
+    "UNKNOWN_WEBHOOKS_PER_MINUTE": 1,
+    "UNKNOWN_WEBHOOKS_KEPT": 1,
+    "SECRETS_TTL_SECONDS": 1,
 }
 
 
@@ -81,6 +89,7 @@ def times() -> Messages:
         yield error(16, "POLL_SECONDS is not a list of seconds.", "For example 5,10,15,30,60.")
     if not is_valid(lambda: feexpay.expiry >= timedelta(seconds=30)):
         yield error(17, "EXPIRY_SECONDS is not a number of at least 30.", "A payer needs time to type a PIN: 900.")
+    yield from _push_expiry()
     if not is_readable(lambda: feexpay.rate_limit):
         yield error(18, "RATE_LIMIT is not a number, a slash, and s, min, hour or day.", "For example 100/min.")
     if not is_readable(lambda: feexpay.compare_at):
@@ -88,11 +97,59 @@ def times() -> Messages:
         yield error(28, "COMPARE_AT is not a time of day.", hint)
 
 
+def _push_expiry() -> Messages:
+    if not is_readable(lambda: feexpay.push_expiry):
+        yield error(96, "PUSH_EXPIRY_SECONDS is not a number of seconds by provider.", "For example mtn_ci:300.")
+        return
+    for code, given in feexpay.push_expiry.items():
+        if code not in CATALOGUE:
+            yield error(96, f"PUSH_EXPIRY_SECONDS: {code!r} is not a provider.", "For example mtn_ci:300.")
+        elif given.total_seconds() < (least := CATALOGUE[code].prompt_seconds):
+            hint = f"A payer can approve its prompt for {least} seconds: write at least {least}."
+            yield error(96, f"PUSH_EXPIRY_SECONDS: {code} is too short.", hint)
+
+
 @everywhere
-def require_idempotency_key() -> Messages:
-    value = conf.given().get("REQUIRE_IDEMPOTENCY_KEY", False)
-    if not isinstance(value, bool):
-        yield error(26, f"REQUIRE_IDEMPOTENCY_KEY is {value!r}.", "Write True or False; the string 'False' is true.")
+def rate_limits() -> Messages:
+    if not is_readable(lambda: feexpay.rate_limits):
+        text = "RATE_LIMITS is not a rate by scope."
+        yield error(66, text, f"For example initiate:10/min,otp:20/min. The scopes are {', '.join(conf.RATE_SCOPES)}.")
+
+
+@everywhere
+def client_address_header() -> Messages:
+    name = conf.given().get("CLIENT_ADDRESS_HEADER", "")
+    if name and not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
+        yield error(67, "CLIENT_ADDRESS_HEADER is not the name of a header.", "For example X-Real-IP.")
+    elif str(name).lower() in ("x-forwarded-for", "forwarded"):
+        hint = "Set NUM_PROXIES to the number of your proxies instead."
+        yield error(67, f"CLIENT_ADDRESS_HEADER is {name}, a list that clients can begin with any address.", hint)
+
+
+@everywhere
+def retention_periods() -> Messages:
+    if not is_readable(lambda: feexpay.purge_at):
+        hint = 'Write a time of day in UTC, for example "03:00"; "" switches the nightly purge off.'
+        yield error(81, "PURGE_AT is not a time of day.", hint)
+    hint = 'Write hours, days or years by kind: {"numbers": "24h", "deliveries": "30d", "payers": "10y"}.'
+    if not is_readable(lambda: feexpay.retention):
+        yield error(82, "RETENTION is not a list of periods.", hint)
+        return
+    for kind, period in feexpay.retention.items():
+        if kind not in conf.RETENTION:
+            kinds = ", ".join(conf.RETENTION)
+            yield error(82, f"RETENTION: {kind!r} is not a kind of data.", f"The kinds are {kinds}.")
+        elif period < LEAST[kind]:
+            hours = round(LEAST[kind].total_seconds() / 3600)
+            yield error(83, f"RETENTION: {kind} is too short.", f"Keep them for at least {hours} hours.")
+
+
+@everywhere
+def switches() -> Messages:
+    for name in ("REQUIRE_IDEMPOTENCY_KEY", "LIVE_STATUS"):
+        value = conf.given().get(name, DEFAULTS[name])
+        if not isinstance(value, bool):
+            yield error(26, f"{name} is {value!r}.", "Write True or False; the string 'False' is true.")
 
 
 @everywhere

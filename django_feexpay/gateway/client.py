@@ -27,6 +27,7 @@ from django_feexpay.gateway.errors import (
 )
 from django_feexpay.gateway.refusals import (
     IN_MAINTENANCE,
+    INVALID_KEY,
     PAYMENT_NAMED,
     failure_of_read,
     is_not_found,
@@ -95,6 +96,7 @@ class Gateway:
     sandbox_allowed: base_url may be a sandbox on this machine, and http is accepted there and on insecure_hosts, also
     for the pages where payers are sent. For use outside production.
     observer: called after every call, successful or not; it must not raise.
+    another_key: asked once when FeexPay refuses the key, with that key: a key to repeat the call with, or None.
 
     Raises: ValueError for an invalid base_url or proxy. Each call raises MisconfiguredError before it sends anything if
     base_url is not allowed, or the key or shop is unusable.
@@ -110,6 +112,7 @@ class Gateway:
         timeouts: Timeouts = Timeouts(),  # noqa: B008  frozen, so one shared default is safe
         transport: Transport | None = None,
         observer: Callable[[CallSeen], None] | None = None,
+        another_key: Callable[[str], str | None] | None = None,
         insecure_hosts: Collection[str] = (),
         sandbox_allowed: bool = False,
     ) -> None:
@@ -119,6 +122,7 @@ class Gateway:
         self._timeouts = timeouts
         self._transport = HttpTransport(proxy=proxy) if transport is None else transport
         self._observer = observer
+        self._another_key = another_key
         self._refusal = why_refused(base_url, insecure_hosts=insecure_hosts, sandbox_allowed=sandbox_allowed)
         self._insecure_hosts = LOOPBACK.union(insecure_hosts) if sandbox_allowed else frozenset()
 
@@ -137,7 +141,7 @@ class Gateway:
         body = collect_body(request, self._shop_id)
         return self._ask(
             "collect",
-            lambda: self._request("POST", path, body, total_seconds, fresh_connection=True),
+            lambda key: self._request(key, "POST", path, body, total_seconds, fresh_connection=True),
             lambda reply: _collect_result(reply, request, self._insecure_hosts),
             provider_code=provider.code,
         )
@@ -156,7 +160,7 @@ class Gateway:
         try:
             return self._ask(
                 "page",
-                lambda: self._request("POST", "/feexlinks/generate", body, None),
+                lambda key: self._request(key, "POST", "/feexlinks/generate", body, None),
                 lambda reply: _page_result(reply, self._insecure_hosts),
                 provider_code=request.provider.code,
             )
@@ -180,7 +184,7 @@ class Gateway:
         if usable is None:
             return StatusReport(word=Word.MISSING)
         path = f"/transactions/public/single/status/{quote(usable, safe='')}"
-        return self._ask("status", lambda: self._request("GET", path, None, total_seconds), _status_result)
+        return self._ask("status", lambda key: self._request(key, "GET", path, None, total_seconds), _status_result)
 
     def pay_out(self, request: PayoutRequest) -> Accepted:
         """Pay money out of the shop's balance once, over a new connection. Never tried against FeexPay.
@@ -191,7 +195,9 @@ class Gateway:
         body = payout_body(request, self._shop_id)
         return self._ask(
             "payout",
-            lambda: self._request("POST", f"/payouts/public/{request.route.path}", body, None, fresh_connection=True),
+            lambda key: self._request(
+                key, "POST", f"/payouts/public/{request.route.path}", body, None, fresh_connection=True
+            ),
             _payout_result,
         )
 
@@ -204,7 +210,9 @@ class Gateway:
         if usable is None:
             return StatusReport(word=Word.MISSING)
         path = f"/payouts/status/public/{quote(usable, safe='')}"
-        return self._ask("payout_status", lambda: self._request("GET", path, None, total_seconds), _status_result)
+        return self._ask(
+            "payout_status", lambda key: self._request(key, "GET", path, None, total_seconds), _status_result
+        )
 
     def search_history(
         self,
@@ -224,8 +232,8 @@ class Gateway:
         body = history_body(start, end, provider, word, self._shop_id)
         return self._ask(
             "history",
-            lambda: self._request(
-                "POST", "/transactions/history", body, total_seconds, reply_limit_bytes=_HISTORY_LIMIT_BYTES
+            lambda key: self._request(
+                key, "POST", "/transactions/history", body, total_seconds, reply_limit_bytes=_HISTORY_LIMIT_BYTES
             ),
             lambda reply: _read_result(reply, history_page_from),
             provider_code=provider.code if provider else None,
@@ -238,17 +246,25 @@ class Gateway:
         """
         path = f"/balance/public/getByShop/{quote(self._shop_id, safe='')}"
         return self._ask(
-            "balance", lambda: self._request("GET", path, None, None), lambda reply: _read_result(reply, balances_from)
+            "balance",
+            lambda key: self._request(key, "GET", path, None, None),
+            lambda reply: _read_result(reply, balances_from),
         )
 
     def _ask(
         self,
         operation: str,
-        prepare: Callable[[], WireRequest],
+        prepare: Callable[[str], WireRequest],
         interpret: Callable[[WireReply], Value],
         *,
         provider_code: str | None = None,
+        key: str = "",
     ) -> Value:
+        """Exchange one request and interpret the reply; once more with another key if FeexPay refuses ours.
+
+        key: the other key, in the second exchange.
+        """
+        used = key or self._api_key
         started, http_status = time.monotonic(), None
 
         def notify(error: GatewayError | None) -> None:
@@ -258,17 +274,24 @@ class Gateway:
                 self._observer(CallSeen(operation, outcome, seconds, provider_code, http_status, error))
 
         try:
-            reply = self._transport.exchange(prepare())
+            reply = self._transport.exchange(prepare(used))
             http_status = reply.status
             value = interpret(reply)
         except GatewayError as error:
             notify(error)
-            raise
-        notify(None)
-        return value
+            # Only a reply that refuses the key proves that nothing was processed, so that a collect may be repeated.
+            is_refused = isinstance(error, MisconfiguredError) and error.code == INVALID_KEY and http_status is not None
+            other = self._another_key(used) if is_refused and not key and self._another_key else None
+            if other is None:
+                raise
+        else:
+            notify(None)
+            return value
+        return self._ask(operation, prepare, interpret, provider_code=provider_code, key=other)
 
     def _request(
         self,
+        key: str,
         method: str,
         path: str,
         body: Mapping[str, object] | None,
@@ -279,8 +302,8 @@ class Gateway:
     ) -> WireRequest:
         if self._refusal:
             raise MisconfiguredError(f"BASE_URL is refused: {self._refusal}", code="unsafe_address")
-        if not _HEADER_SAFE.fullmatch(self._api_key):
-            raise MisconfiguredError("the API key is empty or contains a space", code="invalid_api_key")
+        if not _HEADER_SAFE.fullmatch(key):
+            raise MisconfiguredError("the API key is empty or contains a space", code=INVALID_KEY)
         if not _HEADER_SAFE.fullmatch(self._shop_id):
             raise MisconfiguredError("the shop id is empty or contains a space", code="unknown_shop")
         timeouts = self._timeouts
@@ -288,7 +311,7 @@ class Gateway:
             read = max(timeouts.read, total_seconds) if total_seconds > timeouts.total else timeouts.read
             timeouts = Timeouts(connect=timeouts.connect, read=read, total=total_seconds)
         headers = {
-            "Authorization": PrivateText(f"Bearer {self._api_key}"),
+            "Authorization": PrivateText(f"Bearer {key}"),
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": "django-feexpay",

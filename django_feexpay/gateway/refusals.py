@@ -18,6 +18,8 @@ from django_feexpay.gateway.reports import clean_text, json_object, names_paymen
 from django_feexpay.private import PrivateText
 
 #: Codes of OutcomeUnknownError for replies that tell why the outcome is unknown.
+#: The code of MisconfiguredError for a refused or unusable API key.
+INVALID_KEY = "invalid_api_key"
 PAYMENT_NAMED, RATE_LIMITED, IN_MAINTENANCE = "payment_named", "rate_limited", "network_unavailable"
 
 _LONGEST_WAIT_SECONDS = 3600
@@ -132,7 +134,7 @@ def _rate_limited(wait: int | None) -> OutcomeUnknownError:
 
 def _misconfiguration(status: int, error: _ErrorBody) -> MisconfiguredError | None:
     if status == 401 or error.code in _UNAUTHORIZED_CODES:
-        return MisconfiguredError("FeexPay refuses the key", code="invalid_api_key")
+        return MisconfiguredError("FeexPay refuses the key", code=INVALID_KEY)
     if error.code in _ADDRESS_CODES:
         return MisconfiguredError("FeexPay does not allow our IP address", code="address_not_allowed")
     if error.code == "ERR_SHOP_NOT_FOUND" or _SHOP_MESSAGES.search(error.text):

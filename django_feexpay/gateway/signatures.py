@@ -15,29 +15,38 @@ import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from django_feexpay.gateway.errors import WebhookRejectedError
 from django_feexpay.private import PrivateBytes, PrivateText
+from django_feexpay.secrets import dated
 
 MODES = ("status", "header", "url_token", "hmac", "standard_webhooks")
-# A shorter secret can be guessed offline from one captured request. The system checks read these.
-RECOMMENDED_SECRET_BYTES: Mapping[str, int] = {"header": 8, "url_token": 8, "hmac": 24, "standard_webhooks": 24}
+# A shorter secret verifies nothing: it can be guessed, that of a signature even offline from one captured request.
+LEAST_SECRET_BYTES: Mapping[str, int] = {"header": 8, "url_token": 8, "hmac": 24, "standard_webhooks": 24}
 TOLERANCE_SECONDS = 300
 
 _DIGITS = re.compile(r"[0-9]{1,12}")
 _HEX_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _WEBHOOK_ID = re.compile(r"[!-\-/-~]{1,256}")  # printable ASCII; a dot would make the signed text ambiguous
+_AUTHORIZATION = "Authorization"
+_STANDARD_HEADERS = _STANDARD_ID, _STANDARD_TIMESTAMP, _STANDARD_SIGNATURE = (
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
+)
 _STANDARD_PREFIX = "whsec_"
 _MAX_SIGNATURES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookSecret:
-    """One shared secret. mode None: usable only if a single mode needs a secret."""
+    """One shared secret. mode None: usable only if a single mode needs a secret. until: see `dated`; None: no end."""
 
     value: str = field(repr=False)
     mode: str | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,11 @@ class HmacScheme:
     prefix: str = ""
     encoding: Literal["hex", "base64"] = "hex"
     timestamp_header: str = ""
+
+
+def headers_read(scheme: HmacScheme) -> tuple[str, ...]:
+    """The names of the headers that `verify` may read."""
+    return (_AUTHORIZATION, *_STANDARD_HEADERS, scheme.header, scheme.timestamp_header)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +99,19 @@ class _Request:
 def parse_secrets(entries: Iterable[str]) -> tuple[WebhookSecret, ...]:
     """Parse entries `secret` or `mode:secret`, where `mode` is one of MODES; `Bearer a:b` is therefore a secret.
 
-    Blank entries are left out: an empty secret protects nothing.
+    Each may have an end, see `dated.parse`. Blank entries are left out: an empty secret protects nothing.
     """
     secrets = []
-    for entry in (PrivateText(entry.strip()) for entry in entries):
-        mode = next((mode for mode in MODES if entry.startswith(f"{mode}:")), None)
-        value = entry if mode is None else PrivateText(entry.removeprefix(f"{mode}:").strip())
-        secrets.append(WebhookSecret(value, mode))
+    for entry in (dated.parse(PrivateText(entry)) for entry in entries):
+        mode = next((mode for mode in MODES if entry.value.startswith(f"{mode}:")), None)
+        value = entry.value if mode is None else PrivateText(entry.value.removeprefix(f"{mode}:").strip())
+        secrets.append(WebhookSecret(value, mode, entry.until))
     return tuple(secret for secret in secrets if secret.value)
+
+
+def current(secrets: Iterable[WebhookSecret], now: float) -> tuple[WebhookSecret, ...]:
+    """The secrets that have not ended. now: Unix seconds."""
+    return tuple(secret for secret in secrets if secret.until is None or now < secret.until.timestamp())
 
 
 def key_bytes(secret: WebhookSecret, mode: str) -> bytes | None:
@@ -132,13 +151,13 @@ def verify(
     `mismatch`, or `unknown_mode`.
     """
     request = _Request(body, headers, url_token, now, scheme)
-    listed, known = tuple(modes), tuple(secrets)
+    listed, known = tuple(modes), current(secrets, now)
     for mode in listed:
         if mode == "status":
             continue
-        keys = keys_of(mode, listed, known)
         if mode not in _CHECKS:
             raise WebhookRejectedError("unknown_mode")
+        keys = [key for key in keys_of(mode, listed, known) if len(key) >= LEAST_SECRET_BYTES[mode]]
         if not keys:
             raise WebhookRejectedError(f"{mode}_no_secret")
         if not _CHECKS[mode](keys, request):
@@ -146,7 +165,7 @@ def verify(
 
 
 def _check_header(keys: list[bytes], request: _Request) -> bool:
-    given = PrivateBytes(request.header("Authorization", "header").encode("ascii"))
+    given = PrivateBytes(request.header(_AUTHORIZATION, "header").encode("ascii"))
     return _any_equal(given, keys)
 
 
@@ -177,11 +196,11 @@ def _check_hmac(keys: list[bytes], request: _Request) -> bool:
 
 def _check_standard(keys: list[bytes], request: _Request) -> bool:
     mode = "standard_webhooks"
-    identifier = request.header("webhook-id", mode)
+    identifier = request.header(_STANDARD_ID, mode)
     if not _WEBHOOK_ID.fullmatch(identifier):
         raise WebhookRejectedError(f"{mode}_malformed")
-    stamp = request.timestamp("webhook-timestamp", mode)
-    given = _standard_signatures(request.header("webhook-signature", mode))
+    stamp = request.timestamp(_STANDARD_TIMESTAMP, mode)
+    given = _standard_signatures(request.header(_STANDARD_SIGNATURE, mode))
     signed = f"{identifier}.{stamp}.".encode("ascii") + request.body
     macs = [_mac(key, signed) for key in keys]
     matches = [_any_equal(signature, macs) for signature in given]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django_feexpay.models.alert import Alert
+from django_feexpay.models.checkout import Checkout
 from django_feexpay.models.comparison import Comparison, Discrepancy, Finding
 from django_feexpay.models.counter import Counter
 from django_feexpay.models.daily_total import DailyTotal, TotalsCursor
@@ -15,19 +17,23 @@ from django_feexpay.models.payment import Attempt, Credit, Payment, PaymentEvent
 from django_feexpay.models.payout import LIVE_PAYOUTS, Payout, PayoutEvent, PayoutState
 from django_feexpay.models.prompt_lift import PromptLift
 from django_feexpay.models.provider import Provider
+from django_feexpay.models.purge import Erasure, Purge
 from django_feexpay.models.refund import Refund
 from django_feexpay.models.report_file import ReportFile
 from django_feexpay.models.review import ReviewDecision, ReviewProposal
-from django_feexpay.models.staff_action import StaffAction
+from django_feexpay.models.staff_action import StaffAction, StaffChain
 
 __all__ = [
     "LIVE_PAYOUTS",
+    "Alert",
     "Attempt",
+    "Checkout",
     "Discrepancy",
     "Comparison",
     "Counter",
     "Credit",
     "DailyTotal",
+    "Erasure",
     "Finding",
     "Heartbeat",
     "IdempotencyRecord",
@@ -42,11 +48,13 @@ __all__ = [
     "PayoutState",
     "PromptLift",
     "Provider",
+    "Purge",
     "Refund",
     "ReportFile",
     "ReviewDecision",
     "ReviewProposal",
     "StaffAction",
+    "StaffChain",
     "TotalsCursor",
     "WebhookDelivery",
 ]

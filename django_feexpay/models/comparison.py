@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.models.payment import Attempt, Payment
 from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
+from django_feexpay.models.record_names import day, joined
 
 
 class Comparison(PrimaryModel):
@@ -53,7 +54,8 @@ class Comparison(PrimaryModel):
         ordering = ("-id",)
 
     def __str__(self) -> str:
-        return f"{self.first_day} – {self.last_day}"
+        days = (day(self.first_day), day(self.last_day))
+        return joined(*dict.fromkeys(days), by=" – ")
 
 
 class DiscrepancyQuerySet(PrimaryQuerySet["Discrepancy"]):
@@ -154,7 +156,7 @@ class Discrepancy(PrimaryModel):
         )
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.gateway_reference or self.echo}"
+        return joined(self.get_kind_display(), self.gateway_reference)
 
     def facts(self) -> tuple[Any, ...]:
         """The compared values: a closed discrepancy opens again if one of them changes."""
@@ -183,4 +185,4 @@ class Finding(PrimaryModel):
         )
 
     def __str__(self) -> str:
-        return f"{self.comparison_id}: {self.difference_id}"
+        return str(self.difference) if self.difference_id else ""

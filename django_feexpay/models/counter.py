@@ -21,9 +21,9 @@ ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.ex
 WHERE feexpay_counter.expires_at <= %s
 """
 _INCREASE = """
-INSERT INTO feexpay_counter (key, value, expires_at) VALUES (%s, 1, %s)
+INSERT INTO feexpay_counter (key, value, expires_at) VALUES (%s, %s, %s)
 ON CONFLICT (key) DO UPDATE SET
-  value = CASE WHEN feexpay_counter.expires_at > %s THEN feexpay_counter.value + 1 ELSE 1 END,
+  value = excluded.value + CASE WHEN feexpay_counter.expires_at > %s THEN feexpay_counter.value ELSE 0 END,
   expires_at = CASE WHEN feexpay_counter.expires_at > %s THEN feexpay_counter.expires_at ELSE excluded.expires_at END
 """
 
@@ -45,16 +45,16 @@ class CounterManager(_CounterRows["Counter"]):
             )
             taken: bool = cursor.rowcount == 1
         if taken:
-            self._drop_expired(now)
+            self.drop_expired(now)
         return taken
 
-    def increase(self, key: str, seconds: float) -> int:
+    def increase(self, key: str, seconds: float, by: int = 1) -> int:
         now = conf.now()
         at = self._adapted(now)
         # The row stays locked until the commit, so this caller reads what it wrote.
         alias = self._alias
         with isolation.read_committed(alias), transaction.atomic(alias), connections[alias].cursor() as cursor:
-            cursor.execute(_INCREASE, [key, self._adapted(now + timedelta(seconds=seconds)), at, at])
+            cursor.execute(_INCREASE, [key, by, self._adapted(now + timedelta(seconds=seconds)), at, at])
             cursor.execute("SELECT value FROM feexpay_counter WHERE key = %s", [key])
             value: int = cursor.fetchone()[0]
         return value
@@ -66,7 +66,11 @@ class CounterManager(_CounterRows["Counter"]):
     def forget(self, keys: Iterable[str]) -> None:
         self.using(self._alias).filter(pk__in=list(keys)).delete()
 
-    def _drop_expired(self, now: datetime) -> None:
+    def written_with(self, prefix: str, now: datetime) -> list[tuple[datetime, int]]:
+        """The expiry and the value of each counter whose key begins with `prefix`."""
+        return list(self._live(now).filter(pk__startswith=prefix).values_list("expires_at", "value"))
+
+    def drop_expired(self, now: datetime) -> None:
         """Delete some expired rows. Rows locked by another caller are skipped, so that no two callers deadlock."""
         with transaction.atomic(self._alias):
             expired = self.using(self._alias).filter(expires_at__lte=now).select_for_update(skip_locked=True)

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.models.primary import PrimaryModel
 from django_feexpay.models.provider import Provider
+from django_feexpay.models.record_names import day, joined
 
 
 class DailyTotal(PrimaryModel):
@@ -40,7 +41,7 @@ class DailyTotal(PrimaryModel):
         constraints = (models.UniqueConstraint(fields=("day", "provider", "currency"), name="feexpay_total_of_a_day"),)
 
     def __str__(self) -> str:
-        return f"{self.day} {self.provider_id} {self.currency}"
+        return joined(day(self.day), self.provider_id and self.provider, self.currency)
 
 
 class TotalsCursor(PrimaryModel):

@@ -18,13 +18,30 @@ else:
     SealedBase = models.BinaryField
 
 
+#: The length of the columns with a keyed hash: 8 of the key's id, a colon, 64 of the hash.
+HASH_LENGTH = 80
+
+
 def hash_msisdn(msisdn: Msisdn | None) -> str:
     """The value of the `msisdn_hash` columns; "" for a card, which has no number."""
-    return crypto.keyed_hash(msisdn.digits, feexpay.hash_key) if msisdn else ""
+    return crypto.keyed_hash(msisdn.digits, feexpay.hash_keys[0]) if msisdn else ""
+
+
+def msisdn_hashes(msisdn: Msisdn | None) -> tuple[str, ...]:
+    """Every value that the `msisdn_hash` columns may have for this number, by any of HASH_KEY; () for a card."""
+    return crypto.keyed_hashes(msisdn.digits, feexpay.hash_keys) if msisdn else ()
+
+
+def seal_msisdn(msisdn: Msisdn | None) -> Sealed | None:
+    """The value of the `msisdn_sealed` columns; None for a card."""
+    return Sealed.of({"calling_code": msisdn.calling_code, "national": msisdn.national}) if msisdn else None
 
 
 class Sealed:
-    """Encrypted strings. Only `open()` decrypts them: loading a row needs no key and reveals nothing."""
+    """Encrypted strings. Only `open()` decrypts them: loading a row needs no key and reveals nothing.
+
+    `token`: as `crypto.encrypt` makes it.
+    """
 
     __slots__ = ("token",)
 
@@ -38,6 +55,10 @@ class Sealed:
     def open(self) -> dict[str, str]:
         """Decrypt. Raises: crypto.UnreadableError when no key of FIELD_KEYS decrypts them."""
         return crypto.decrypt(self.token, feexpay.field_keys)
+
+    def rotated(self) -> Sealed:
+        """The same strings, encrypted with the first key. Raises: crypto.UnreadableError."""
+        return Sealed(crypto.reencrypt(self.token, feexpay.field_keys))
 
     def __repr__(self) -> str:
         return "Sealed(•••)"

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_feexpay.models.fields import HASH_LENGTH
 from django_feexpay.models.payment import Payment
 from django_feexpay.models.primary import PrimaryModel
 
@@ -21,7 +22,7 @@ class IdempotencyRecord(PrimaryModel):
         settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.PROTECT, related_name="+"
     )
     key = models.CharField(_("key"), max_length=255)
-    fingerprint = models.CharField(_("fingerprint"), max_length=64)
+    fingerprint = models.CharField(_("fingerprint"), max_length=HASH_LENGTH)
     payment = models.ForeignKey(
         Payment, verbose_name=_("payment"), on_delete=models.PROTECT, related_name="idempotency_records"
     )
@@ -37,4 +38,4 @@ class IdempotencyRecord(PrimaryModel):
         constraints = (models.UniqueConstraint(fields=("user", "key"), name="feexpay_idempotency_key"),)
 
     def __str__(self) -> str:
-        return f"{self.payment_id}"
+        return self.key

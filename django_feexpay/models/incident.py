@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.models.payment import Attempt, Payment
 from django_feexpay.models.primary import PrimaryModel
+from django_feexpay.models.record_names import amount, joined
 
 
 class Incident(PrimaryModel):
@@ -64,4 +65,4 @@ class Incident(PrimaryModel):
         )
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.payment_id}"
+        return joined(self.get_kind_display(), amount(self.amount, self.currency), self.gateway_reference)

@@ -45,10 +45,13 @@ class OutboxMessage(PrimaryModel):
             models.Index(
                 fields=("next_delivery_at",), name="feexpay_outbox_due", condition=Q(next_delivery_at__isnull=False)
             ),
+            models.Index(
+                fields=("signal", "-id"), name="feexpay_outbox_signal", condition=~Q(signal="payment_succeeded")
+            ),
         )
 
     def __str__(self) -> str:
-        return f"{self.signal} {self.event_id}"
+        return str(self.get_signal_display())
 
 
 class OutboxReceipt(PrimaryModel):

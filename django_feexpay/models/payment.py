@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.lookups import IsNull
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.catalogue import money
@@ -26,14 +27,19 @@ from django_feexpay.lifecycle import (
     detail,
     public,
 )
-from django_feexpay.models.append_only import AppendOnlyModel
-from django_feexpay.models.fields import SealedField
+from django_feexpay.models.append_only import AppendOnlyModel, ChainedModel
+from django_feexpay.models.fields import HASH_LENGTH, SealedField
 from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
 from django_feexpay.models.provider import Provider
+from django_feexpay.models.record_names import amount, joined
 
 _STATUSES = [(status.value, status.name.capitalize()) for status in Status]
+#: The admin's badges have the same words, in a form that is found for translation.
+_STATUS_WORDS = dict(_STATUSES)
 _KNOWN = [status.value for status in Status]
 
+#: Only `payments.audit` reads these, and it reads them under the payment's lock.
+_CHAIN_COLUMNS = ("event_count", "chain_hash")
 _UNLISTED_ATTEMPT_COLUMNS = (
     *("payment", "amount", "msisdn_hash", "msisdn_sealed", "payer_sealed", "return_url", "cancel_url", "reason_text"),
     *("otp_count", "sent_at", "last_polled_at", "poll_count", "first_empty_search_at"),
@@ -51,16 +57,20 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
         unsure = Attempt.objects.filter(payment=OuterRef("pk")).exclude(Attempt.NOT_CHARGED)
         # Without Django's `Exists`, for which PostgreSQL may hash the whole table of attempts to show one page.
         elsewhere = Payment.objects.of_order(OuterRef("user"), OuterRef("merchant_reference"))
-        return self.select_related("provider", "latest_attempt").annotate(
+        rows = self.select_related("provider", "latest_attempt").annotate(
             provider_name=F("provider__name"),
             may_still_succeed=_any(unsure),
             paid_elsewhere=_any(elsewhere.exclude(merchant_reference="").exclude(pk=OuterRef("pk"))),
         )
+        return rows.defer(*_CHAIN_COLUMNS)
 
     def of_order(self, user: Any, merchant_reference: Any) -> PaymentQuerySet:
-        """The open and paid payments of a user's order, without those that staff released."""
+        """The open and paid payments of a user's order, without those that staff released.
+
+        A payment whose payer was erased belongs to no user, so it is not an order of a guest either.
+        """
         orders = self.filter(user=user, merchant_reference=merchant_reference, status__in=sorted(OPEN_OR_PAID))
-        return orders.filter(released_at=None)
+        return orders.filter(released_at=None, pseudonym="")
 
     def older_than(self, created_at: datetime, pk: uuid.UUID) -> PaymentQuerySet:
         """The payments after this one in a list, newest first."""
@@ -76,7 +86,8 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
         """`for_reading` for many rows, without the columns that lists do not show."""
         rows = self.for_reading().select_related(None).select_related("latest_attempt")
         return rows.defer(
-            *("user", "description", "idempotency_key", "language"),
+            *("user", "description", "idempotency_key", "language", "pseudonym", "erased_at"),
+            *_CHAIN_COLUMNS,
             *(f"latest_attempt__{name}" for name in _UNLISTED_ATTEMPT_COLUMNS),
         )
 
@@ -92,7 +103,10 @@ class Payment(PrimaryModel):
     Amounts are integers in the minor unit of their currency: `amount` is the price, `charged_amount` what FeexPay is
     asked to charge, `fee` FeexPay's fee in the charged currency. `exchange_rate` is NULL if nothing was converted.
     `released_at`: since then the same order may be paid again, as the money went back to the payer.
-    Never deleted: a user with payments cannot be deleted.
+    `event_count` and `chain_hash`: how many events its chain has, and the hash of the last one.
+    `pseudonym`: "" until the payer was erased; then `user` is empty, and the payments of one order have the same one.
+    `erased_at`: when; NULL also for a payer whom an earlier release erased.
+    Never deleted: a user with payments cannot be deleted before the payer was erased.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -133,6 +147,13 @@ class Payment(PrimaryModel):
     updated_at = models.DateTimeField(_("updated at"))
     settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)
     released_at = models.DateTimeField(_("order released at"), null=True, blank=True)
+    event_count = models.PositiveIntegerField(_("events in its chain"), default=0, db_default=0)
+    chain_hash = models.CharField(_("hash of its last event"), max_length=64, blank=True, default="", db_default="")
+    pseudonym = models.CharField(
+        _("pseudonym of the erased payer"), max_length=80, blank=True, default="", db_default=""
+    )
+
+    erased_at = models.DateTimeField(_("payer erased at"), null=True, blank=True)
 
     objects = PaymentQuerySet.as_manager()  # type: ignore[misc]  # the base's manager, replaced
 
@@ -161,14 +182,21 @@ class Payment(PrimaryModel):
                 fields=("merchant_reference", "user"), name="feexpay_pay_merchant", condition=~Q(merchant_reference="")
             ),
             models.Index(fields=("idempotency_key", "user"), name="feexpay_pay_idem", condition=~Q(idempotency_key="")),
+            # Most prices are in this currency, so no list of them is helped by an index.
+            models.Index(fields=("currency", "-created_at"), name="feexpay_pay_currency", condition=~Q(currency="XOF")),
         )
 
     def __str__(self) -> str:
-        return str(self.id)
+        return joined(self.merchant_reference or str(self.id)[:8], amount(self.amount, self.currency))
 
     @property
     def public_status(self) -> PublicStatus:
         return public(Status(self.status))
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the payer was erased."""
+        return bool(self.pseudonym)
 
     @property
     def charged_price(self) -> int:
@@ -235,7 +263,7 @@ class Attempt(PrimaryModel):
     amount = models.BigIntegerField(_("amount asked for"))
     gateway_reference = models.CharField(_("FeexPay reference"), max_length=128, null=True, blank=True)  # noqa: DJ001 -- NULL until known: the unique index allows many NULLs
     masked_msisdn = models.CharField(_("phone"), max_length=32, blank=True)
-    msisdn_hash = models.CharField(_("keyed hash of the phone"), max_length=64, blank=True)
+    msisdn_hash = models.CharField(_("keyed hash of the phone"), max_length=HASH_LENGTH, blank=True)
     msisdn_sealed = SealedField(_("encrypted phone"), null=True, blank=True)
     payer_sealed = SealedField(_("encrypted names, mail, OTP"), null=True, blank=True)
     return_url = models.URLField(_("return URL"), max_length=500, blank=True)
@@ -296,10 +324,18 @@ class Attempt(PrimaryModel):
             ),
             models.Index(fields=("msisdn_hash",), name="feexpay_attempt_msisdn", condition=~Q(msisdn_hash="")),
             models.Index(fields=("created_at",), name="feexpay_attempt_sought", condition=Q(sought_by_echo=True)),
+            models.Index(
+                fields=("status",), name="feexpay_attempt_unpaid", condition=~Q(status=Status.SUCCESSFUL.value)
+            ),
+            # What `privacy.numbers` erases.
+            models.Index(
+                fields=("settled_at",), name="feexpay_attempt_number", condition=Q(msisdn_sealed__isnull=False)
+            ),
+            models.Index(fields=("id",), name="feexpay_attempt_payer", condition=Q(payer_sealed__isnull=False)),
         )
 
     def __str__(self) -> str:
-        return f"{self.payment_id} / {self.ordinal}"
+        return joined(gettext("Attempt %(ordinal)s") % {"ordinal": self.ordinal}, self.gateway_reference)
 
     @property
     def life_status(self) -> Status:
@@ -318,8 +354,8 @@ class Attempt(PrimaryModel):
         return self.life_status is Status.REJECTED and self.reason_code in DOUBTFUL_REFUSALS
 
 
-class PaymentEvent(AppendOnlyModel):
-    """One status change of an attempt. Append-only: by this class, and on PostgreSQL by a trigger.
+class PaymentEvent(ChainedModel):
+    """One status change of an attempt. The events of a payment form a chain.
 
     `evidence`: the facts behind the decision (reference, amount, echo), never personal data.
     `actor`: primary key of the user who acted, or the name of the command or entry point.
@@ -332,7 +368,9 @@ class PaymentEvent(AppendOnlyModel):
         HOST = "host", _("Host project")
         COMMAND = "command", _("Command")
 
-    payment = models.ForeignKey(Payment, verbose_name=_("payment"), on_delete=models.PROTECT, related_name="events")
+    payment = models.ForeignKey(
+        Payment, verbose_name=_("payment"), on_delete=models.PROTECT, related_name="events", db_index=False
+    )
     attempt = models.ForeignKey(Attempt, verbose_name=_("attempt"), on_delete=models.PROTECT, related_name="events")
     from_status = models.CharField(_("from"), max_length=16, choices=_STATUSES, blank=True)
     to_status = models.CharField(_("to"), max_length=16, choices=_STATUSES)
@@ -348,6 +386,7 @@ class PaymentEvent(AppendOnlyModel):
         verbose_name_plural = _("events")
         default_permissions = ("view",)
         ordering = ("id",)
+        constraints = (models.UniqueConstraint(fields=("payment", "position"), name="feexpay_event_position"),)
         indexes = (
             models.Index(fields=("-created_at", "-id"), name="feexpay_event_newest"),
             models.Index(
@@ -358,11 +397,16 @@ class PaymentEvent(AppendOnlyModel):
         )
 
     def __str__(self) -> str:
-        return f"{self.from_status or '·'} → {self.to_status}"
+        words = (gettext(_STATUS_WORDS[status]) for status in (self.from_status, self.to_status) if status)
+        return joined(*words, by=" → ")
 
 
-class Credit(PrimaryModel):
-    """The credit of a payment. Unique constraints make a second credit of a payment or an attempt impossible."""
+class Credit(AppendOnlyModel):
+    """The credit of a payment. Unique constraints make a second credit of a payment or an attempt impossible.
+
+    `hash`: covers the credit and the hash of its event; "" if an earlier release wrote it and feexpay_chain_history has
+    not run.
+    """
 
     payment = models.OneToOneField(
         Payment, verbose_name=_("payment"), primary_key=True, on_delete=models.PROTECT, related_name="credit"
@@ -372,6 +416,7 @@ class Credit(PrimaryModel):
     amount = models.BigIntegerField(_("amount"))
     currency = models.CharField(_("currency"), max_length=3)
     created_at = models.DateTimeField(_("credited at"), default=timezone.now)
+    hash = models.CharField(_("hash"), max_length=64, blank=True, default="", db_default="")
 
     class Meta:
         verbose_name = _("credit")
@@ -383,4 +428,4 @@ class Credit(PrimaryModel):
         indexes = (models.Index(fields=("created_at",), name="feexpay_credit_day"),)
 
     def __str__(self) -> str:
-        return f"{self.amount} {self.currency}"
+        return amount(self.amount, self.currency)

@@ -13,6 +13,7 @@ from django_feexpay.models.append_only import AppendOnlyModel
 from django_feexpay.models.fields import SealedField
 from django_feexpay.models.payment import Payment, PaymentEvent
 from django_feexpay.models.primary import PrimaryModel
+from django_feexpay.models.record_names import amount, joined
 from django_feexpay.models.refund import Refund
 
 
@@ -95,7 +96,7 @@ class Payout(PrimaryModel):
         )
 
     def __str__(self) -> str:
-        return f"{self.amount} {self.currency} {self.pk}"
+        return joined(amount(self.amount, self.currency), self.get_state_display(), self.gateway_reference)
 
     @property
     def life_state(self) -> PayoutState:
@@ -103,7 +104,7 @@ class Payout(PrimaryModel):
 
 
 class PayoutEvent(AppendOnlyModel):
-    """One change of a payout's state. Append-only: by this class, and on PostgreSQL by a trigger.
+    """One change of a payout's state. Append-only.
 
     `actor`: primary key of a user, "" for the worker. `facts`: of FeexPay's report, never personal data.
     """
@@ -125,4 +126,4 @@ class PayoutEvent(AppendOnlyModel):
         ordering = ("id",)
 
     def __str__(self) -> str:
-        return f"{self.from_state or '·'} → {self.to_state}"
+        return joined(self.from_state and self.get_from_state_display(), self.get_to_state_display(), by=" → ")

@@ -6,9 +6,10 @@ case a payer would be asked twice.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from django.db import models, router
+from django.db import connection, models, router
 
 from django_feexpay import isolation
 
@@ -37,3 +38,23 @@ class PrimaryModel(models.Model):
     class Meta:
         abstract = True
         base_manager_name = "objects"
+
+
+def write_columns(model: Any, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write these columns of many rows; the last value of a row is its primary key.
+
+    By SQL: `bulk_update` builds one CASE of all rows, which takes several times as long, and the models with a ledger
+    refuse an update. The caller holds the rows or may write them for another reason.
+    """
+    fields = [model._meta.get_field(name) for name in columns]
+    pk, quoted = model._meta.pk, connection.ops.quote_name
+    assignments = ", ".join(f"{quoted(field.column)} = %s" for field in fields)
+    where = f"{quoted(pk.column)} = %s"
+    statement = f"UPDATE {quoted(model._meta.db_table)} SET {assignments} WHERE {where}"  # noqa: S608 -- quoted names
+    values = [
+        [field.get_db_prep_save(value, connection) for field, value in zip((*fields, pk), row, strict=True)]
+        for row in rows
+    ]
+    if values:
+        with connection.cursor() as cursor:
+            cursor.executemany(statement, values)

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from django_feexpay.models.fields import HASH_LENGTH
 from django_feexpay.models.primary import PrimaryModel
 
 
@@ -17,7 +18,7 @@ class PromptLift(PrimaryModel):
     The number is not stored, only its keyed hash and its masked form. `actor`: primary key of the user.
     """
 
-    msisdn_hash = models.CharField(_("keyed hash of the phone"), max_length=64)
+    msisdn_hash = models.CharField(_("keyed hash of the phone"), max_length=HASH_LENGTH)
     masked_msisdn = models.CharField(_("phone"), max_length=32)
     lifted_at = models.DateTimeField(_("lifted at"))
     until = models.DateTimeField(_("until"))

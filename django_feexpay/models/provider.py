@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import connections, models, transaction
 from django.db.models import F, Q
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay import cache_state
@@ -99,7 +100,10 @@ class Provider(PrimaryModel):
         )
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.pk})"  # one name serves several countries
+        language = get_language() or ""
+        country = CATALOGUE[self.code].country_in(language) if self.code in CATALOGUE else self.code
+        name = self.name_in(language)
+        return f"{name} ({country})" if country else name  # one name serves several countries
 
     @property
     def spec(self) -> ProviderSpec:
@@ -108,6 +112,11 @@ class Provider(PrimaryModel):
         Raises: KeyError for a provider that is no longer in the catalogue.
         """
         return with_flow(self.code, self.flow)
+
+    def name_in(self, language: str) -> str:
+        """The catalogue's name in this language; a name that staff changed is the same in all."""
+        spec = CATALOGUE.get(self.code)
+        return self.name if spec is None or self.name != spec.name else spec.name_in(language)
 
     @property
     def is_available(self) -> bool:

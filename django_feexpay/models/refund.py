@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django_feexpay.models.incident import Incident
 from django_feexpay.models.payment import Attempt, Payment, PaymentEvent
 from django_feexpay.models.primary import PrimaryModel
+from django_feexpay.models.record_names import amount, joined
 
 
 class Refund(PrimaryModel):
@@ -89,4 +90,4 @@ class Refund(PrimaryModel):
         indexes = (models.Index(fields=("state", "-id"), name="feexpay_refund_state"),)
 
     def __str__(self) -> str:
-        return f"{self.amount} {self.currency} {self.payment_id}"
+        return joined(amount(self.amount, self.currency), self.get_way_display())

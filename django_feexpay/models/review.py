@@ -56,4 +56,4 @@ class ReviewProposal(PrimaryModel):
         )
 
     def __str__(self) -> str:
-        return f"{self.decision} {self.attempt_id}"
+        return str(self.get_decision_display())

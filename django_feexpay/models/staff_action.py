@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from django_feexpay.models.append_only import AppendOnlyModel
+from django_feexpay.models.append_only import ChainedModel
 from django_feexpay.models.payment import Payment, PaymentEvent
+from django_feexpay.models.primary import PrimaryModel
 
 
-class StaffAction(AppendOnlyModel):
-    """One action of a member of staff. Rows are only added.
+class StaffAction(ChainedModel):
+    """One action of a member of staff. The actions of one actor form a chain (`StaffChain`).
 
     `target`: what was acted on, as `model:primary key`, "" for a whole list. `detail`: facts such as the filter and
     the count of an export. Neither holds a phone number or another personal datum.
@@ -40,6 +42,10 @@ class StaffAction(AppendOnlyModel):
         LOOK_UP_NUMBER = "look_up_number", _("looked up a phone number")
         UNMASK = "unmask", _("read a phone number")
         NOTE = "note", _("wrote a note")
+        ROTATE_KEYS = "rotate_keys", _("rotated the keys")
+        CHAIN_HISTORY = "chain_history", _("chained older rows")
+        EXPORT_SUBJECT = "export_subject", _("exported the data of a person")
+        ERASE_SUBJECT = "erase_subject", _("erased the data of a person")
 
     class Result(models.TextChoices):
         """How it ended."""
@@ -75,6 +81,11 @@ class StaffAction(AppendOnlyModel):
             ("note_payment", _("Can write a note on a payment")),
         )
         ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("actor", "position"), name="feexpay_staff_position", condition=Q(chained_later_at=None)
+            ),
+        )
         indexes = (
             models.Index(fields=("actor", "-id"), name="feexpay_staff_actor"),
             models.Index(fields=("action", "-id"), name="feexpay_staff_action"),
@@ -84,3 +95,23 @@ class StaffAction(AppendOnlyModel):
 
     def __str__(self) -> str:
         return f"{self.actor_name}: {self.get_action_display()}"
+
+
+class StaffChain(PrimaryModel):
+    """The end of a chain of staff actions: how many it has, and the hash of the last one.
+
+    Each actor has a chain, so that two members of staff never wait for each other. `actor` is "" for the chain of the
+    rows that an earlier release wrote, of all actors together.
+    """
+
+    actor = models.CharField(_("by"), max_length=255, primary_key=True)
+    action_count = models.PositiveIntegerField(_("actions in the chain"), default=0)
+    chain_hash = models.CharField(_("hash of the last action"), max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("chain of staff actions")
+        verbose_name_plural = _("chains of staff actions")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.actor}: {self.action_count}"

@@ -17,8 +17,6 @@ from django_feexpay.catalogue import money
 from django_feexpay.models import Payment
 from django_feexpay.payments.failure_reasons import failure_reason
 
-_NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
-
 
 class Kind(StrEnum):
     """What a notification is about."""
@@ -91,7 +89,7 @@ class Notification:
         payment = self.payment
         credit = getattr(payment, "credit", None)
         amount = payment.charged_amount if credit is None else credit.amount
-        return money.show(amount, payment.charged_currency).replace(" ", _NO_BREAK_SPACE)
+        return money.show(amount, payment.charged_currency)
 
     @property
     def reference(self) -> str:
@@ -131,8 +129,8 @@ class Notification:
             (_("Amount of the payment") if self.kind is Kind.REFUNDED else _("Amount"), self.amount),
             (_("Reference"), _one_line(payment.merchant_reference)),
             (_("What for"), _one_line(payment.description)),
-            (_("Payment method"), payment.provider.name),
-            (_("Phone"), payment.attempt.masked_msisdn.replace(" ", _NO_BREAK_SPACE)),
+            (_("Payment method"), payment.provider.name_in(self.language)),
+            (_("Phone"), payment.attempt.masked_msisdn.replace(" ", money.NO_BREAK_SPACE)),
             (_("Date"), _local_time(payment)),
             (_("Payment id"), str(payment.pk)),
         ]

@@ -6,7 +6,7 @@ import logging
 import time
 import zlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from django_feexpay.gateway.errors import RefusedError
 from django_feexpay.gateway.request_bodies import CollectRequest
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
-from django_feexpay.models.fields import Sealed, hash_msisdn
+from django_feexpay.models.fields import Sealed, hash_msisdn, seal_msisdn
 from django_feexpay.payments import leases
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
@@ -60,6 +60,19 @@ def is_queued(spec: ProviderSpec) -> bool:
     return spec.synchronous or feexpay.dispatch == "queue"
 
 
+def expiry_of(spec: ProviderSpec) -> timedelta:
+    """How long the payer of this provider has to confirm.
+
+    PUSH_EXPIRY_SECONDS may shorten it where the payer approves a prompt, so that a mistyped number blocks a payer for
+    minutes only. It is never shorter than the prompt lives: after the expiry a payer may start another payment, and a
+    prompt that still lives could be approved as well.
+    """
+    wanted = feexpay.push_expiry.get(spec.code) if spec.flow == "push" else None
+    if wanted is None:
+        return feexpay.expiry
+    return min(feexpay.expiry, max(wanted, timedelta(seconds=spec.prompt_seconds)))
+
+
 def new_attempt(
     payment: Payment,
     ordinal: int,
@@ -80,14 +93,12 @@ def new_attempt(
         amount=payment.charged_amount,
         masked_msisdn=msisdn.masked if msisdn else "",
         msisdn_hash=hash_msisdn(msisdn),
-        msisdn_sealed=(
-            Sealed.of({"calling_code": msisdn.calling_code, "national": msisdn.national}) if msisdn else None
-        ),
+        msisdn_sealed=seal_msisdn(msisdn),
         payer_sealed=details.sealed(),
         return_url=urls[0],
         cancel_url=urls[1],
         sent_at=None if queued else now,
-        expires_at=now + feexpay.expiry,
+        expires_at=now + expiry_of(payment.provider.spec),
         next_poll_at=now if queued else now + leases.LEASE,
         created_at=now,
         updated_at=now,

@@ -23,11 +23,15 @@ _RETRY_AFTER_SECONDS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """A client's key for one intent, with the fingerprint of the request."""
+    """A client's key for one intent, with the fingerprint of the request.
+
+    `earlier_fingerprints`: the same request's, by the older keys of HASH_KEY.
+    """
 
     user: Any
     value: str
     fingerprint: str
+    earlier_fingerprints: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -39,13 +43,22 @@ class AlreadyAnswered(Exception):  # noqa: N818 -- not an error: it holds the an
     body: dict[str, Any] | None
 
 
+def key_of(user: Any, value: str, route: str, body: Mapping[str, Any]) -> Key:
+    """The key `value` of a user for the request of this body to that route."""
+    newest, *earlier = crypto.keyed_hashes(_canonical(route, body), feexpay.hash_keys)
+    return Key(user=user, value=value, fingerprint=newest, earlier_fingerprints=tuple(earlier))
+
+
 def fingerprint(route: str, body: Mapping[str, Any]) -> str:
     """Keyed hash of a route and its body; the order of the body's names and white space do not count.
 
     Keyed, because a plain hash of a body with a phone number can be reversed by trying all numbers.
     """
-    canonical = PrivateText(json.dumps([route, body], sort_keys=True, separators=(",", ":")))
-    return crypto.keyed_hash(canonical, feexpay.hash_key)
+    return crypto.keyed_hash(_canonical(route, body), feexpay.hash_keys[0])
+
+
+def _canonical(route: str, body: Mapping[str, Any]) -> str:
+    return PrivateText(json.dumps([route, body], sort_keys=True, separators=(",", ":")))
 
 
 def refuse_or_replay(key: Key | None) -> None:
@@ -59,12 +72,21 @@ def refuse_or_replay(key: Key | None) -> None:
     record = IdempotencyRecord.objects.filter(user=key.user, key=key.value).select_related("payment").first()
     if record is None:
         return
-    if record.fingerprint != key.fingerprint:
+    if not _is_same_request(record, key):
         raise NotAllowedError("idempotency_mismatch", _("This key was used for another request."))
     if record.answer_status is None and -conf.CLOCK_SLACK < conf.now() - record.created_at < FIRST_REQUEST_TIMEOUT:
         message = _("The first request with this key is still running.")
         raise NotAllowedError("idempotency_conflict", message, retry_after_seconds=_RETRY_AFTER_SECONDS)
     raise AlreadyAnswered(record.payment, record.answer_status, record.answer_body)
+
+
+def _is_same_request(record: IdempotencyRecord, key: Key) -> bool:
+    """Whether the key was used for this request. True if that cannot be known, as its hash key was removed since:
+    the first answer is repeated, and the payer is not asked twice.
+    """
+    if record.fingerprint in (key.fingerprint, *key.earlier_fingerprints):
+        return True
+    return crypto.is_of_unknown_key(record.fingerprint, feexpay.hash_keys)
 
 
 def record(key: Key | None, payment: Payment, at: datetime) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django_feexpay import conf, failpoints
+from django_feexpay import conf, failpoints, log_context
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.payment import read_payments
-from django_feexpay.payments import idempotency, ledger, prompts
+from django_feexpay.payments import checkouts, idempotency, ledger, prompts
 from django_feexpay.payments.admission import gate
 from django_feexpay.payments.attempts import (
     PayerDetails,
@@ -23,6 +23,7 @@ from django_feexpay.payments.attempts import (
     new_attempt,
     refuse_duplicates,
 )
+from django_feexpay.payments.checkouts import CheckoutIntent
 from django_feexpay.payments.durability import durable_or_joined, refuse_outer_atomic, refuse_unusable_database
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Cause, Source
@@ -35,17 +36,26 @@ _DOUBLE_TAP = timedelta(seconds=60)
 _CLOCK_WAS_AHEAD = timedelta(days=1)
 
 
-def start(request: PaymentRequest, *, source: Source, key: idempotency.Key | None = None) -> Payment:
+@log_context.step()
+def start(
+    request: PaymentRequest,
+    *,
+    source: Source,
+    key: idempotency.Key | None = None,
+    checkout: CheckoutIntent | None = None,
+) -> Payment:
     """Start a payment and, unless it is queued, send its first attempt.
 
+    `checkout`: the intent of the checkout address that the payer opened; it has one payment.
     Returns the payment with its status afterwards; CREATED, SENDING or UNKNOWN: the gateway's answer is not known.
     A queued payment may be started inside a transaction of the host's: the worker sends it after the commit. Until then
     the user and the number stay locked. A host that starts payments for several users in one transaction must start
     them in one fixed order of users. Otherwise two transactions can deadlock, and PostgreSQL rolls one of them back.
-    Changes: Payment, Attempt, PaymentEvent, IdempotencyRecord in one transaction before anything is sent.
+    Changes: Payment, Attempt, PaymentEvent, IdempotencyRecord, Checkout in one transaction before anything is sent.
     Raises: NotAllowedError, `gateway_unavailable` and `too_many_prompts` among them; InsideAtomicError. Then nothing
     was written.
-    Safe to repeat: only with the same `key`, which then raises idempotency.AlreadyAnswered.
+    Safe to repeat: with the same `key`, which then raises idempotency.AlreadyAnswered, or the same `checkout`, which is
+    then refused as a `duplicate_payment`.
     """
     refuse_unusable_database()
     idempotency.refuse_or_replay(key)
@@ -56,14 +66,15 @@ def start(request: PaymentRequest, *, source: Source, key: idempotency.Key | Non
     # Checked before admission, so that a duplicate gets its own answer while a circuit is open, and does not take the
     # circuit's probe. Checked again under the lock.
     try:
-        _refuse_duplicate(terms, has_key=key is not None)
+        _refuse_duplicate(terms, checkout, has_key=key is not None)
     except NotAllowedError:
         idempotency.refuse_or_replay(key)  # the duplicate may be the first request with this key, committed just now
         raise
     with gate.admit(terms.provider.code, queued=queued):
         if not queued and not ask_about_refusals(request.user, request.merchant_reference, source=source):
             raise cannot_ask()
-        attempt = _open(terms, source, key, queued=queued)
+        attempt = _open(terms, source, key, checkout, queued=queued)
+        log_context.bind(payment_id=attempt.payment_id, attempt_id=attempt.pk, provider=terms.provider.code)
         failpoints.hit("started")
         if attempt.life_status is Status.SENDING:
             send(attempt.pk, source=source)
@@ -71,13 +82,20 @@ def start(request: PaymentRequest, *, source: Source, key: idempotency.Key | Non
 
 
 @durable_or_joined()
-def _open(terms: AgreedTerms, source: Source, key: idempotency.Key | None, *, queued: bool) -> Attempt:
+def _open(
+    terms: AgreedTerms,
+    source: Source,
+    key: idempotency.Key | None,
+    checkout: CheckoutIntent | None,
+    *,
+    queued: bool,
+) -> Attempt:
     """Write the payment and its first attempt under the locks of the user and the number."""
     request, quote, now = terms.request, terms.quote, conf.now()
     lock_user(request.user.pk if request.user else None)
     idempotency.refuse_or_replay(key)
-    prompts.lock_msisdn(terms.provider.spec, terms.msisdn_hash)
-    _refuse_duplicate(terms, has_key=key is not None)
+    prompts.lock_msisdn(terms.provider.spec, terms.msisdn_hashes)
+    _refuse_duplicate(terms, checkout, has_key=key is not None)
     payment = Payment(
         user=request.user,
         provider=terms.provider,
@@ -103,22 +121,24 @@ def _open(terms: AgreedTerms, source: Source, key: idempotency.Key | None, *, qu
     actor = str(request.user.pk) if request.user else ""
     ledger.open_payment(payment, attempt, Cause(source=source, because="started", actor=actor), sending=not queued)
     idempotency.record(key, payment, now)
+    checkouts.record(checkout, payment, now)
     return attempt
 
 
-def _refuse_duplicate(terms: AgreedTerms, *, has_key: bool) -> None:
+def _refuse_duplicate(terms: AgreedTerms, checkout: CheckoutIntent | None, *, has_key: bool) -> None:
     """Raise NotAllowedError `duplicate_payment` or `too_many_prompts`. Exact only under the locks."""
     request, now = terms.request, conf.now()
+    checkouts.refuse_second(checkout)
     duplicates = Payment.objects.of_order(request.user, request.merchant_reference)
     if not request.merchant_reference:
         duplicates = duplicates.filter(
             provider=terms.provider,
             amount=request.amount,
             currency=terms.quote.currency,
-            latest_attempt__msisdn_hash=terms.msisdn_hash,
+            latest_attempt__msisdn_hash__in=terms.msisdn_hashes or [""],
             created_at__gt=now - _DOUBLE_TAP,
             created_at__lt=now + _CLOCK_WAS_AHEAD,
         )
     if request.merchant_reference or not has_key:  # without an order, each key means a payment of its own
         refuse_duplicates(duplicates)
-    prompts.refuse_too_many(terms.provider.spec, terms.msisdn_hash, terms.quote.charged_amount)
+    prompts.refuse_too_many(terms.provider.spec, terms.msisdn_hashes, terms.quote.charged_amount)

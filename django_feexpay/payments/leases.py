@@ -20,7 +20,7 @@ from django.db.models import Case, DateTimeField, F, Q, Value, When
 from django_feexpay import conf
 from django_feexpay.conf import feexpay
 from django_feexpay.lifecycle import LIVE, Status
-from django_feexpay.models import Attempt
+from django_feexpay.models import Attempt, Payout
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.poll_schedule import AFTER_FAILURE_SECONDS, longest_waits, next_poll_time
 
@@ -122,12 +122,12 @@ def release(held: Claim, next_poll_at: datetime | None) -> None:
     Attempt.objects.filter(pk=held.attempt_id, next_poll_at=held.lease).update(next_poll_at=next_poll_at)
 
 
-def unless_changed(attempt: Attempt, next_poll_at: datetime | None) -> Case:
-    """An expression that writes `next_poll_at` only if the column is as it was read with the attempt.
+def unless_changed(row: Attempt | Payout, next_poll_at: datetime | None) -> Case:
+    """An expression that writes `next_poll_at` only if the column is as it was read with the row.
 
-    Otherwise a webhook made the attempt due during the poll, or another worker claimed it, and the newer value stays.
+    Otherwise a webhook made it due during the poll, or another worker claimed it, and the newer value stays.
     """
-    seen = attempt.next_poll_at
+    seen = row.next_poll_at
     unchanged = Q(next_poll_at__isnull=True) if seen is None else Q(next_poll_at=seen)
     return Case(When(unchanged, then=Value(next_poll_at, DateTimeField())), default=F("next_poll_at"))
 

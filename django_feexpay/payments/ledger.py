@@ -1,5 +1,7 @@
 """The only writer of a status. One transaction holds the move, its event, the credit and the outbox message.
 
+Each event is the next link of its payment's chain (`payments.audit`), and a credit is bound to its event.
+
 Every status change is a call of `move`. Concurrent callers are safe: one moves, the others get False. Exactly one
 credit per payment does not depend on this code: Credit is one-to-one with Payment.
 """
@@ -15,10 +17,11 @@ from uuid import UUID
 from django.db import IntegrityError
 from django.db.models import Q, QuerySet
 
-from django_feexpay import conf
+from django_feexpay import conf, request_ids
 from django_feexpay.lifecycle import PublicStatus, Status, may_move, public
 from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent, ReviewProposal
-from django_feexpay.payments import incidents, leases
+from django_feexpay.payments import change_notices, incidents, leases, move_log
+from django_feexpay.payments.audit import chain, older_rows
 from django_feexpay.payments.durability import durable
 
 Signal = OutboxMessage.Signal
@@ -44,9 +47,11 @@ def open_payment(payment: Payment, attempt: Attempt, cause: Cause, *, sending: b
     """
     payment.latest_attempt = attempt  # the foreign key is checked at commit, so no second UPDATE is needed
     payment.status = attempt.status = Status.SENDING if sending else Status.CREATED
+    event = _chained_event(payment, attempt, "", cause)
     payment.save(force_insert=True)
     attempt.save(force_insert=True)
-    _write_event(attempt, "", cause)
+    event.save(force_insert=True)
+    move_log.attempt_moved(payment, attempt, "", cause.because)
     leases.call_due_listeners()
 
 
@@ -58,10 +63,17 @@ def open_attempt(payment: Payment, attempt: Attempt, cause: Cause, *, sending: b
     """
     attempt.status = Status.SENDING if sending else Status.CREATED
     attempt.save(force_insert=True)
+    _write_event(payment, attempt, "", cause)
     Payment.objects.filter(pk=payment.pk).update(
-        latest_attempt=attempt, status=attempt.status, updated_at=attempt.created_at, settled_at=None
+        latest_attempt=attempt,
+        status=attempt.status,
+        updated_at=attempt.created_at,
+        settled_at=None,
+        event_count=payment.event_count,
+        chain_hash=payment.chain_hash,
     )
-    _write_event(attempt, "", cause)
+    change_notices.announce(payment.pk)
+    move_log.attempt_moved(payment, attempt, "", cause.because)
     leases.call_due_listeners()
 
 
@@ -100,7 +112,7 @@ def move(
         return False
     for name, value in written.items():
         setattr(attempt, name, value)
-    event = _write_event(attempt, before, cause)
+    event = _write_event(payment, attempt, before, cause)
     if before is Status.REVIEW:
         waiting, ended = _open_proposals(attempt_id), {"ended_by": cause.actor, "ended_at": at}
         if proposal_id is not None:
@@ -111,6 +123,8 @@ def move(
     paid_before = next((other for other in same_order if _holds_money(other)), None)
     if to_status is Status.SUCCESSFUL and paid_before is not None:
         _report_duplicate(payment, attempt, paid_before, at, amount)
+    change_notices.announce(payment.pk)
+    move_log.attempt_moved(payment, attempt, before, cause.because)
     return True
 
 
@@ -126,7 +140,9 @@ def _lock(attempt_id: UUID, to_status: Status) -> tuple[Payment, list[Payment]]:
     payment = Payment.objects.get(attempts=attempt_id)
     same_order = Q(pk=payment.pk)
     if payment.merchant_reference:
-        same_order |= Q(user=payment.user_id, merchant_reference=payment.merchant_reference)
+        same_order |= Q(
+            user=payment.user_id, pseudonym=payment.pseudonym, merchant_reference=payment.merchant_reference
+        )
     rows = {row.pk: row for row in payments.filter(same_order)}
     return rows.pop(payment.pk), list(rows.values())
 
@@ -141,8 +157,17 @@ def _open_proposals(attempt_id: UUID) -> QuerySet[ReviewProposal]:
     return ReviewProposal.objects.filter(attempt=attempt_id, outcome=ReviewProposal.Outcome.OPEN)
 
 
-def _write_event(attempt: Attempt, before: str, cause: Cause) -> PaymentEvent:
-    return PaymentEvent.objects.create(
+def _write_event(payment: Payment, attempt: Attempt, before: str, cause: Cause) -> PaymentEvent:
+    """Write the next event of a payment that the caller has locked, and saves."""
+    if payment.event_count == 0:
+        older_rows.begin_chain(payment)
+    event = _chained_event(payment, attempt, before, cause)
+    event.save(force_insert=True)
+    return event
+
+
+def _chained_event(payment: Payment, attempt: Attempt, before: str, cause: Cause) -> PaymentEvent:
+    event = PaymentEvent(
         payment_id=attempt.payment_id,
         attempt=attempt,
         from_status=before,
@@ -152,8 +177,11 @@ def _write_event(attempt: Attempt, before: str, cause: Cause) -> PaymentEvent:
         actor=cause.actor,
         note=cause.note,
         evidence=dict(cause.evidence),
+        request_id=request_ids.current(),
         created_at=attempt.updated_at,
     )
+    chain.add_event(payment, event)
+    return event
 
 
 def _update_payment(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetime, amount: int) -> None:
@@ -167,15 +195,17 @@ def _update_payment(payment: Payment, attempt: Attempt, event: PaymentEvent, at:
             _enqueue_signal(payment, Signal.FAILED, at)
     if attempt.life_status is Status.REVIEW:
         _enqueue_signal(payment, Signal.NEEDS_REVIEW, at)
+    payment.save(update_fields=["status", "updated_at", "settled_at", "event_count", "chain_hash"])
 
 
 def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetime, amount: int) -> None:
     if payment.status == Status.SUCCESSFUL:
         _report_duplicate(payment, attempt, payment, at, amount)
         return
-    Credit.objects.create(
-        payment=payment, attempt=attempt, event=event, amount=amount, currency=payment.charged_currency, created_at=at
-    )
+    currency = payment.charged_currency
+    credit = Credit(payment=payment, attempt=attempt, event=event, amount=amount, currency=currency, created_at=at)
+    chain.bind(credit, event)
+    credit.save(force_insert=True)
     _set_status(payment, Status.SUCCESSFUL, at, settled_at=at)
     _enqueue_signal(payment, Signal.SUCCEEDED, at)
     if payment.outbox.filter(signal=Signal.FAILED).exists():
@@ -199,7 +229,6 @@ def _report_duplicate(payment: Payment, attempt: Attempt, credited: Payment, at:
 
 def _set_status(payment: Payment, status: Status, at: datetime, *, settled_at: datetime | None) -> None:
     payment.status, payment.updated_at, payment.settled_at = status, at, settled_at
-    payment.save(update_fields=["status", "updated_at", "settled_at"])
 
 
 def _enqueue_signal(payment: Payment, signal: Signal, at: datetime) -> None:

@@ -15,14 +15,14 @@ from django.db import IntegrityError
 from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
-from django_feexpay import conf, failpoints
+from django_feexpay import conf, failpoints, log_context
 from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS, Word
 from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
 from django_feexpay.gateway.reports import Accepted
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.payment import read_payments
-from django_feexpay.payments import idempotency, leases, ledger, webhook_hints
+from django_feexpay.payments import change_notices, idempotency, leases, ledger, webhook_hints
 from django_feexpay.payments.admission import gate
 from django_feexpay.payments.attempts import collect_request, is_credited, lock_user
 from django_feexpay.payments.durability import durable, refuse_outer_atomic
@@ -42,6 +42,7 @@ _RETRY_AFTER_SECONDS = 5
 _NOT_ABOUT_THE_CODE = frozenset({"network_unavailable", "operator_error", "provider_not_activated", "msisdn_erased"})
 
 
+@log_context.step()
 def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key | None = None) -> Payment:
     """Send the payer's code for the attempt that waits for it; returns the payment with its status afterwards.
 
@@ -55,11 +56,13 @@ def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key |
     code = code_of(otp)
     idempotency.refuse_or_replay(key)
     payment = Payment.objects.get(pk=payment_id)
+    log_context.bind(payment_id=payment.pk, provider=payment.provider_id)
     if not _waiting(payment, conf.now()).exists():  # checked again under the lock, in _take
         idempotency.refuse_or_replay(key)  # the first request with this key may have taken the code just now
         raise _not_expected(payment)
     with gate.admit(payment.provider_id, queued=False):
         attempt = _take(payment, key)
+        log_context.bind_attempt(attempt)
         try:
             _send(attempt, code, source)
         except NotAllowedError:
@@ -94,6 +97,7 @@ def _take(payment: Payment, key: idempotency.Key | None) -> Attempt:
     if not taken:
         raise _not_expected(payment)
     idempotency.record(key, payment, now)
+    change_notices.announce(payment.pk)
     return Attempt.objects.select_related("payment__provider").get(payment=payment, status=Status.PENDING)
 
 
@@ -156,6 +160,7 @@ def _update(attempt: Attempt, **changes: Any) -> None:
     """Write only if no poll has settled the attempt, and no other code was claimed, since this code was."""
     rows = Attempt.objects.filter(pk=attempt.pk, status=Status.PENDING, otp_count=attempt.otp_count)
     rows.update(updated_at=conf.now(), **changes)
+    change_notices.announce(attempt.payment_id)
 
 
 def _not_expected(payment: Payment) -> NotAllowedError:

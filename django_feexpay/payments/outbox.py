@@ -17,7 +17,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.dispatch import Signal
 from django.utils.translation import gettext as _
 
-from django_feexpay import conf, failpoints, signals
+from django_feexpay import conf, failpoints, log_context, signals
 from django_feexpay.models import OutboxMessage, OutboxReceipt, Payment, PaymentEvent
 from django_feexpay.payments import receivers, staff_actions
 from django_feexpay.payments.durability import durable
@@ -131,6 +131,7 @@ def _claim_one(message: OutboxMessage, now: datetime) -> Claim | None:
     return held if taken else None
 
 
+@log_context.step()
 def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
     """Call every receiver that has not returned for the message yet, and close it when all have.
 
@@ -138,6 +139,7 @@ def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
     """
     message = held.message
     payment = Payment.objects.for_reading().get(pk=message.payment_id)
+    log_context.bind(payment_id=payment.pk, attempt_id=payment.latest_attempt_id, provider=payment.provider_id)
     arguments = {"signal": SIGNALS[message.signal], "payment": payment, "event_id": message.event_id}
     # `delivery_count` was read before this claim raised it: 0 means no earlier delivery, and so no receipt.
     done_before = set(message.receipts.values_list("receiver", flat=True)) if message.delivery_count else set()
@@ -165,9 +167,13 @@ def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
         _postpone(held, returned, errors[0] if errors else "")
         return Delivery.AGAIN_LATER
     closed = _rows(held).update(next_delivery_at=None, delivered_at=conf.now(), last_error="")
-    return Delivery.DONE if closed else Delivery.AGAIN_LATER
+    if not closed:
+        return Delivery.AGAIN_LATER
+    logger.info("%s of %s is delivered", message.signal, payment.pk, extra={"signal": message.signal})
+    return Delivery.DONE
 
 
+@log_context.step()
 def give_up(invocation: Invocation, bulkhead: Bulkhead) -> bool:
     """Take the message from a call that does not return; False if it returned just now.
 
@@ -178,6 +184,7 @@ def give_up(invocation: Invocation, bulkhead: Bulkhead) -> bool:
     if not bulkhead.give_up(invocation):
         return False
     message, hanging = invocation.held.message, bulkhead.hanging(invocation.receiver)
+    log_context.bind(payment_id=message.payment_id)
     logger.error(
         "%s does not return on %s of %s: abandoned, and called again later (%d of its calls hang)",
         *(invocation.receiver, message.signal, message.payment_id, hanging),
@@ -193,9 +200,10 @@ def give_up(invocation: Invocation, bulkhead: Bulkhead) -> bool:
 
 @durable()
 def send_again(message_id: int, *, reason: str, actor: str, source: PaymentEvent.Source) -> None:
-    """Deliver a message once more to every receiver, with the same event id; a waiting one now instead of later.
+    """Deliver a message once more to the host's receivers, with the same event id; a waiting one now instead of later.
 
-    A waiting message keeps its receipts: receivers that returned are not called again.
+    The payer is not notified twice: notifiers, which are called last, keep or get a receipt. A waiting message keeps
+    all its receipts: receivers that returned are not called again.
     Changes: OutboxMessage, OutboxReceipt, StaffAction. Raises: NotAllowedError `validation_error`, `already_due`.
     Safe to repeat: yes; until it is delivered again, the second call is refused.
     """
@@ -204,6 +212,7 @@ def send_again(message_id: int, *, reason: str, actor: str, source: PaymentEvent
     unchanged = OutboxMessage.objects.filter(pk=message_id, next_delivery_at=message.next_delivery_at)
     if message.next_delivery_at is None:
         message.receipts.all().delete()
+        _keep_receipts(message, receivers.called_last_names(SIGNALS[message.signal]))
         due = unchanged.update(next_delivery_at=now, delivered_at=None, last_error="")
     else:  # due within a lease: a worker may be delivering it
         due = message.next_delivery_at > now + LEASE and unchanged.update(next_delivery_at=now)

@@ -16,7 +16,7 @@ from django.db import IntegrityError
 
 from django_feexpay import conf
 from django_feexpay.models import Payment, PaymentEvent, Payout, PayoutEvent, PayoutState, Refund
-from django_feexpay.payments import refunds
+from django_feexpay.payments import move_log, refunds
 from django_feexpay.payments.durability import durable
 
 Source = PaymentEvent.Source
@@ -107,6 +107,7 @@ def write_event(payout: Payout, before: str, to: PayoutState, cause: Cause, at: 
         facts=dict(cause.facts),
         created_at=at,
     )
+    move_log.payout_moved(payout, before, to, cause.because)
 
 
 def _others(payout: Payout) -> bool:

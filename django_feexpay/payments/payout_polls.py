@@ -9,13 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F
+from django.db.models import Case, DateTimeField, F, Q, Value, When
 
-from django_feexpay import conf
+from django_feexpay import conf, log_context
 from django_feexpay.catalogue.outcomes import Word, same_reference
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import StatusReport
-from django_feexpay.models import LIVE_PAYOUTS, Payout, PayoutState
+from django_feexpay.models import LIVE_PAYOUTS, Payout, PayoutState, WebhookDelivery
 from django_feexpay.payments import leases, payout_moves
 from django_feexpay.payments.admission import rate_budget
 from django_feexpay.payments.durability import durable, refuse_outer_atomic
@@ -31,6 +31,12 @@ _WAITS = (
     (timedelta(days=2), timedelta(minutes=15)),
     (timedelta(days=60), timedelta(days=1)),
 )
+#: At most one poll in this time because of webhooks, however many come.
+_MIN_GAP = timedelta(seconds=10)
+#: References in webhooks that are asked about, for a payout whose own reference never arrived.
+_MOST_NAMED = 3
+#: What a poll may change. A payout that was not sent has nothing to ask about, and the lease of one being sent stays.
+POLLED = frozenset({PayoutState.PENDING, PayoutState.UNKNOWN, PayoutState.FAILED})
 #: A payout that FeexPay did not decide in this time is unknown: staff look for it. It is still polled.
 LONGEST_PENDING = timedelta(days=1)
 
@@ -50,7 +56,7 @@ class PayoutClaim:
 def claim_due(limit: int) -> list[PayoutClaim]:
     """Claim the payouts that have been due longest, at most `limit`; no other caller gets them.
 
-    Changes: `next_poll_at` of the claimed rows. Safe to repeat: yes.
+    Changes: `next_poll_at` and `last_polled_at` of the claimed rows. Safe to repeat: yes.
     """
     if limit <= 0:
         return []
@@ -59,19 +65,36 @@ def claim_due(limit: int) -> list[PayoutClaim]:
     due = Payout.objects.filter(next_poll_at__lte=now).order_by("next_poll_at")
     if not connection.features.has_select_for_update_skip_locked:
         rows = list(due.values_list("pk", "state", "next_poll_at")[:limit])
-        taken = [
-            row for row in rows if Payout.objects.filter(pk=row[0], next_poll_at=row[2]).update(next_poll_at=lease)
-        ]
+        taken = [row for row in rows if _lease(Q(pk=row[0], next_poll_at=row[2]), now, lease)]
         return [PayoutClaim(pk, lease, PayoutState(state)) for pk, state, _due_at in taken]
     with durable():
         locked = list(due.select_for_update(skip_locked=True).values_list("pk", "state")[:limit])
-        Payout.objects.filter(pk__in=[pk for pk, _state in locked]).update(next_poll_at=lease)
+        _lease(Q(pk__in=[pk for pk, _state in locked]), now, lease)
     return [PayoutClaim(pk, lease, PayoutState(state)) for pk, state in locked]
+
+
+def _lease(which: Q, now: datetime, lease: datetime) -> int:
+    is_poll = When(state__in=POLLED, then=Value(now, DateTimeField()))  # the others are sent
+    polled_at = Case(is_poll, default=F("last_polled_at"))
+    return Payout.objects.filter(which).update(next_poll_at=lease, last_polled_at=polled_at)
 
 
 def release(held: PayoutClaim, next_poll_at: datetime) -> None:
     """Give up a claim unused, unless another caller changed the payout meanwhile. Changes: `next_poll_at`."""
     Payout.objects.filter(pk=held.payout_id, next_poll_at=held.lease).update(next_poll_at=next_poll_at)
+
+
+def make_due_now(payout: Payout) -> None:
+    """Make a payout due now, or _MIN_GAP after its last poll; never later than it already is.
+
+    Changes: `next_poll_at`, unless it was not sent yet, is being sent or is paid. Safe to repeat: yes.
+    """
+    now = conf.now()
+    last = payout.last_polled_at
+    at = now if last is None else min(max(now, last + _MIN_GAP), now + _MIN_GAP)
+    later = Q(next_poll_at=None) | Q(next_poll_at__gt=at)
+    if Payout.objects.filter(later, pk=payout.pk, state__in=POLLED).update(next_poll_at=at):
+        leases.call_due_listeners()
 
 
 def first_poll() -> datetime:
@@ -103,67 +126,103 @@ def ask_claimed(held: PayoutClaim, *, source: Source) -> None:
     ask(held.payout_id, source=source)
 
 
+@log_context.step()
 def ask(payout_id: UUID, *, source: Source, actor: str = "", total_seconds: float | None = None) -> StatusReport | None:
-    """Ask FeexPay about a payout whose reference is known, and settle it by the answer. None: no answer.
+    """Ask FeexPay about a payout, by its reference or by one that a webhook names, and settle it by the answer.
 
+    None: no answer, or no reference to ask by.
     Must run outside a transaction. Changes: the payout, by `payout_moves.move`. Safe to repeat: yes.
     """
     refuse_outer_atomic()
     payout = Payout.objects.get(pk=payout_id)
-    if payout.gateway_reference is None or payout.life_state in (PayoutState.SENDING, PayoutState.SUCCESSFUL):
+    log_context.bind(payment_id=payout.payment_id, provider=payout.provider_code)
+    references = _references_of(payout)
+    if not references or payout.life_state not in POLLED:
         return None
-    try:
-        report = conf.gateway().fetch_payout_status(payout.gateway_reference, total_seconds=total_seconds)
-    except GatewayError as error:
-        logger.warning("no answer about payout %s: %s", payout.pk, error.code)
-        _settle(payout, None, source, actor)
-        return None
-    _settle(payout, report, source, actor)
+    reference, report = _fetch(payout, references, total_seconds)
+    _settle(payout, reference, report, source, actor)
     return report
 
 
-def _settle(payout: Payout, report: StatusReport | None, source: Source, actor: str) -> None:
-    to, because = evaluate(payout, report, conf.now())
+def has_reference(payout: Payout) -> bool:
+    """Whether FeexPay can be asked about a payout."""
+    return bool(_references_of(payout))
+
+
+def _references_of(payout: Payout) -> list[str]:
+    """FeexPay's reference; if its answer was lost, the newest ones that webhooks name together with the payout's id.
+
+    They prove nothing: only a report of FeexPay that echoes the id counts.
+    """
+    if payout.gateway_reference is not None:
+        return [payout.gateway_reference]
+    deliveries = WebhookDelivery.objects.filter(payout=payout).exclude(gateway_reference="").order_by("-id")
+    return list(dict.fromkeys(deliveries.values_list("gateway_reference", flat=True)))[:_MOST_NAMED]
+
+
+def _fetch(
+    payout: Payout, references: list[str], total_seconds: float | None
+) -> tuple[str | None, StatusReport | None]:
+    """The reference whose report is about the payout, and the report. None: no answer."""
+    each_seconds = None if total_seconds is None else total_seconds / len(references)
+    for reference in references:
+        try:
+            report = conf.gateway().fetch_payout_status(reference, total_seconds=each_seconds)
+        except GatewayError as error:
+            logger.warning("no answer about payout %s: %s", payout.pk, error.code)
+            continue
+        if payout.gateway_reference is not None or report.echo == str(payout.pk):
+            return reference, report
+    return None, None
+
+
+def _settle(payout: Payout, reference: str | None, report: StatusReport | None, source: Source, actor: str) -> None:
+    to, because = evaluate(payout, reference, report, conf.now())
     if to is None:
         _schedule(payout)
         return
-    changes: dict[str, Any] = {"next_poll_at": _next_poll(payout, to), "last_polled_at": conf.now()}
-    changes["reason_code"] = because
+    changes: dict[str, Any] = {"last_polled_at": conf.now(), "reason_code": because}
+    next_poll_at = _next_poll(payout, to)
+    if reference is not None:
+        changes["gateway_reference"] = reference
     if report is not None and to is PayoutState.FAILED:
         changes |= {"reason_code": report.reason_code or "failed", "reason_text": report.reason_text[:200]}
-        changes |= {"next_poll_at": conf.now() + timedelta(seconds=AFTER_FAILURE_SECONDS[0]), "msisdn_sealed": None}
+        changes["msisdn_sealed"] = None
+        next_poll_at = conf.now() + timedelta(seconds=AFTER_FAILURE_SECONDS[0])
+    changes["next_poll_at"] = leases.unless_changed(payout, next_poll_at)
     facts = {} if report is None else _facts(payout, report)
     cause = Cause(because=because, source=source, actor=actor, facts=facts)
     if payout_moves.move(payout.pk, to, cause, changes=changes):
         return
     if to is PayoutState.SUCCESSFUL and payout.life_state is PayoutState.FAILED:
         logger.error("payout %s was paid after FeexPay reported its failure: its refund has ended", payout.pk)
-        failed = Payout.objects.filter(pk=payout.pk, state=PayoutState.FAILED)
-        failed.filter(paid_after_failure_at=None).update(paid_after_failure_at=conf.now())
+        failed = Payout.objects.filter(pk=payout.pk, state=PayoutState.FAILED, paid_after_failure_at=None)
+        failed.update(paid_after_failure_at=conf.now(), gateway_reference=reference)
     _schedule(payout)
 
 
 def _schedule(payout: Payout) -> None:
     """Count a poll that moved nothing, and write the next one unless another caller changed the payout."""
-    rows = Payout.objects.filter(pk=payout.pk, state=payout.state, next_poll_at=payout.next_poll_at)
-    rows.update(
-        poll_count=F("poll_count") + 1, last_polled_at=conf.now(), next_poll_at=_next_poll(payout, payout.life_state)
-    )
+    next_poll_at = leases.unless_changed(payout, _next_poll(payout, payout.life_state))
+    rows = Payout.objects.filter(pk=payout.pk, state=payout.state)
+    rows.update(poll_count=F("poll_count") + 1, last_polled_at=conf.now(), next_poll_at=next_poll_at)
 
 
 # --- judge the report ----------------------------------------------------------------------------------
 
 
-def evaluate(payout: Payout, report: StatusReport | None, now: datetime) -> tuple[PayoutState | None, str]:
-    """The state that a report calls for, and why; None: no move. A pure function.
+def evaluate(
+    payout: Payout, reference: str | None, report: StatusReport | None, now: datetime
+) -> tuple[PayoutState | None, str]:
+    """The state that a report about `reference` calls for, and why; None: no move. A pure function.
 
-    Paid or failed only if the report names our reference and echoes our id, and contradicts nothing we know. Else the
+    Paid or failed only if the report names that reference and echoes our id, and contradicts nothing we know. Else the
     payout is unknown, and staff look at it: money may have gone to another number, or another amount was sent.
     """
     state = payout.life_state
     word = Word.UNKNOWN if report is None else report.word
     if report is not None and word in (Word.SUCCESSFUL, Word.FAILED):
-        if doubt := _doubt(payout, report):
+        if doubt := _doubt(payout, reference or "", report):
             return (PayoutState.UNKNOWN, doubt) if state is PayoutState.PENDING else (None, doubt)
         if word is Word.SUCCESSFUL:
             return PayoutState.SUCCESSFUL, "confirmed"
@@ -173,13 +232,14 @@ def evaluate(payout: Payout, report: StatusReport | None, now: datetime) -> tupl
     return None, "waiting"
 
 
-def _doubt(payout: Payout, report: StatusReport) -> str:
+def _doubt(payout: Payout, reference: str, report: StatusReport) -> str:
     """The code of the first fact that contradicts the payout or is missing, or ""."""
-    if report.reference is None or not same_reference(report.reference, payout.gateway_reference or ""):
+    if report.reference is None or not same_reference(report.reference, reference):
         return "reference_mismatch"
     if report.echo != str(payout.pk):
         return "echo_mismatch"
-    if report.msisdn_ending is not None and not payout.masked_msisdn.endswith(report.msisdn_ending):
+    ending = report.msisdn_ending if payout.masked_msisdn else None  # its payer may have been erased
+    if ending is not None and not payout.masked_msisdn.endswith(ending):
         return "msisdn_mismatch"
     if report.currency not in (None, payout.currency):
         return "currency_mismatch"

@@ -8,13 +8,31 @@ from django_feexpay.catalogue import money
 from django_feexpay.catalogue.payout_routes import PAYOUT_ROUTES, PayoutRoute
 from django_feexpay.conf import feexpay
 from django_feexpay.models import Attempt
-from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.models.fields import msisdn_hashes, seal_msisdn
+from django_feexpay.payments.errors import NotAllowedError, invalid
+from django_feexpay.payments.terms import msisdn_of
 
 
 def is_offered(attempt: Attempt) -> bool:
-    """Whether a refund of this attempt's charge can be paid out through FeexPay at all."""
-    is_known = attempt.payment.provider_id in PAYOUT_ROUTES and attempt.msisdn_sealed is not None
+    """Whether a refund of this attempt's charge can be paid out through FeexPay at all.
+
+    If the number was erased, its payer must tell it again: its keyed hash proves that it is the one that paid.
+    """
+    is_known = attempt.payment.provider_id in PAYOUT_ROUTES and bool(attempt.msisdn_sealed or attempt.msisdn_hash)
     return feexpay.payouts and is_known
+
+
+def restore_number(attempt: Attempt, phone: str) -> None:
+    """Store the erased number of an attempt again, as its payer told it; it must be the number that paid.
+
+    The purge keeps it while a refund by payout waits, and erases it afterwards.
+    Changes: Attempt. Raises: NotAllowedError `validation_error`. Safe to repeat: yes.
+    """
+    msisdn = msisdn_of(phone, attempt.payment.provider.spec)
+    if attempt.msisdn_hash not in msisdn_hashes(msisdn):
+        raise invalid("phone", "other_number", _("This is not the number that paid. Nothing was proposed."))
+    attempt.msisdn_sealed = seal_msisdn(msisdn)
+    Attempt.objects.filter(pk=attempt.pk).update(msisdn_sealed=attempt.msisdn_sealed)
 
 
 def check(attempt: Attempt, amount: int) -> PayoutRoute:
@@ -29,7 +47,7 @@ def check(attempt: Attempt, amount: int) -> PayoutRoute:
         message = _("FeexPay has no payout to this provider. Pay the money back another way.")
         raise NotAllowedError("no_payout_route", message, payment_id=payment_id)
     if attempt.msisdn_sealed is None:
-        message = _("The payer's number was erased. Pay the money back another way.")
+        message = _("The payer's number was erased. Ask the payer for it, or pay the money back another way.")
         raise NotAllowedError("msisdn_erased", message, payment_id=payment_id)
     if amount < route.least:
         message = _("FeexPay pays out at least %(least)s to this provider.") % {

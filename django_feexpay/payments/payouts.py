@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import IntegrityError
 from django.utils.translation import gettext as _
 
-from django_feexpay import conf, failpoints
+from django_feexpay import conf, failpoints, log_context
 from django_feexpay.catalogue.payout_routes import PAYOUT_ROUTES
 from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.conf import feexpay
@@ -21,7 +21,15 @@ from django_feexpay.gateway.errors import GatewayError, MisconfiguredError, NotS
 from django_feexpay.gateway.reports import Accepted, usable_reference
 from django_feexpay.gateway.request_bodies import PayoutRequest
 from django_feexpay.models import Payout, PayoutState, Refund
-from django_feexpay.payments import leases, payout_moves, payout_polls, payout_terms, refunds, staff_actions
+from django_feexpay.payments import (
+    leases,
+    payout_moves,
+    payout_polls,
+    payout_terms,
+    refunds,
+    staff_actions,
+    webhook_hints,
+)
 from django_feexpay.payments.admission import rate_budget
 from django_feexpay.payments.attempts import unsealed
 from django_feexpay.payments.durability import durable, refuse_outer_atomic
@@ -98,6 +106,7 @@ def _approve(refund_id: int, reason: str, actor: str, source: Source) -> Payout:
 # --- send ----------------------------------------------------------------------------------------------
 
 
+@log_context.step()
 def send(payout_id: UUID, *, source: Source) -> None:
     """Send a payout that waits, and write the outcome. Only one caller moves it to SENDING and sends it.
 
@@ -105,6 +114,7 @@ def send(payout_id: UUID, *, source: Source) -> None:
     """
     refuse_outer_atomic()
     payout = Payout.objects.get(pk=payout_id)
+    log_context.bind(payment_id=payout.payment_id, provider=payout.provider_code)
     msisdn = unsealed(payout.msisdn_sealed)
     if reason := _reason_not_to_send(payout, known=bool(msisdn)):
         # Only from CREATED: another process may be sending it at this moment.
@@ -145,16 +155,22 @@ def send_claimed(held: payout_polls.PayoutClaim, *, source: Source) -> None:
     send(held.payout_id, source=source)
 
 
+@log_context.step()
 def mark_unknown(payout_id: UUID, *, source: Source, because: str) -> None:
-    """FeexPay may have the request, and no reference is known. It is never sent again: staff close it.
+    """FeexPay may have the request, and its answer is lost. It is never sent again: staff close it.
 
+    If a webhook named the payout meanwhile, FeexPay is asked about the reference in it.
     Changes: the payout, by `payout_moves.move`. Safe to repeat: yes.
     """
     changes = {"next_poll_at": None, "reason_code": because}
     cause = Cause(because=because, source=source)
     # Only from SENDING: a sender that was thought dead may have brought FeexPay's answer meanwhile.
     if payout_moves.move(payout_id, PayoutState.UNKNOWN, cause, changes=changes, only_from=PayoutState.SENDING):
+        payout = Payout.objects.get(pk=payout_id)
+        log_context.bind(payment_id=payout.payment_id, provider=payout.provider_code)
         logger.error("the outcome of payout %s is unknown (%s): look for it in FeexPay's dashboard", payout_id, because)
+        if payout_polls.has_reference(payout):  # a webhook was faster
+            payout_polls.make_due_now(payout)
 
 
 def _reason_not_to_send(payout: Payout, *, known: bool) -> str:
@@ -175,6 +191,7 @@ def _mark_accepted(payout: Payout, accepted: Accepted, source: Source) -> None:
     cause = Cause(because="accepted", source=source, facts={"word": accepted.word})
     try:
         if payout_moves.move(payout.pk, PayoutState.PENDING, cause, changes=changes):
+            webhook_hints.match_payout(payout.pk, accepted.reference)
             return
     except IntegrityError as error:
         if not payout_moves.is_reference_conflict(error):
@@ -209,7 +226,7 @@ def close(
 ) -> None:
     """Close a payout whose outcome stayed unknown, by what staff saw in FeexPay's dashboard.
 
-    FeexPay is asked first if it gave a reference. The person who had it sent cannot close it.
+    FeexPay is asked first if a reference is known. The person who had it sent cannot close it.
     Must run outside a transaction. Changes: Payout, PayoutEvent, StaffAction; if it was paid, Refund, OutboxMessage.
     Raises: NotAllowedError `validation_error`, `payout_not_unknown`, `same_person`, `too_soon`; InsideAtomicError.
     Safe to repeat: yes, the second call is refused.
@@ -221,8 +238,7 @@ def close(
         raise invalid("evidence", "required", _("Write what FeexPay's dashboard shows, in at most 500 characters."))
     if reference is None or (paid and not reference):
         raise invalid("outside_reference", "required", _("Write the reference that FeexPay's dashboard shows."))
-    if Payout.objects.filter(pk=payout_id, gateway_reference__isnull=False).exists():
-        payout_polls.ask(payout_id, source=source, actor=actor, total_seconds=5.0)
+    payout_polls.ask(payout_id, source=source, actor=actor, total_seconds=5.0)
     _close(payout_id, paid, reference, evidence, reason, actor, source)
 
 

@@ -7,6 +7,7 @@ polled for ever, at growing intervals.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -25,6 +26,9 @@ _WAIT_BY_AGE = (
 #: A live attempt is polled often for longer than the day after which an unacknowledged attempt is closed.
 _LIVE_WAIT_BY_AGE = (_WAIT_BY_AGE[0], (timedelta(hours=30), _WAIT_BY_AGE[1][1]), _WAIT_BY_AGE[2])
 _JITTER = 0.2
+
+#: The least and the greatest wait of a client between two reads, and its wait for a payment under review.
+_SOONEST_READ_SECONDS, _LATEST_READ_SECONDS, _REVIEW_READ_SECONDS = 2, 10, 60
 _A_WEEK = timedelta(days=7)
 
 #: After a week, EXPIRED and REVIEW wait a seventh of their age: a day at first, a week after seven weeks, seven weeks
@@ -59,6 +63,16 @@ def next_poll_time(
         # Sent after its expiry, or its sender died: the payer is waiting now.
         return now + _listed_wait(polls, poll_seconds, random_source)
     return now + longest_wait(status, now - created_at) * random_source.uniform(1 - _JITTER, 1)
+
+
+def seconds_until_next_read(status: Status, next_poll_at: datetime | None, now: datetime) -> int:
+    """When a client should read an unsettled payment again (`next_poll_seconds`): soon after the next poll."""
+    if status is Status.REVIEW:
+        return _REVIEW_READ_SECONDS
+    if next_poll_at is None:
+        return _LATEST_READ_SECONDS
+    wait = math.ceil((next_poll_at - now).total_seconds())
+    return max(_SOONEST_READ_SECONDS, min(wait, _LATEST_READ_SECONDS))
 
 
 def longest_wait(status: Status, age: timedelta) -> timedelta:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -41,28 +41,30 @@ LONGEST_LIFT = timedelta(hours=24)
 _ANSWER_AFTER_THE_PROMPT = sorted(code for code, spec in CATALOGUE.items() if spec.synchronous)
 
 
-def lock_msisdn(spec: ProviderSpec, msisdn_hash: str) -> None:
+def lock_msisdn(spec: ProviderSpec, hashes: Collection[str]) -> None:
     """Lock this number until the transaction ends, so that one start at a time adds a prompt.
 
-    Take it after the locks on the user and the payment, so that two starts cannot deadlock. SQLite has one writer
-    anyway.
+    `hashes`: all of `msisdn_hashes`. There is one lock for each key, so that two processes that share one key exclude
+    each other while HASH_KEY is rotated. All are taken in one order, after the locks on the user and the payment, so
+    that two starts cannot deadlock. SQLite has one writer anyway.
     """
-    if _is_limited(spec, msisdn_hash) and connection.vendor == "postgresql":
-        number = zlib.crc32(msisdn_hash.encode()) - 2**31
+    if _is_limited(spec, hashes) and connection.vendor == "postgresql":
+        numbers = sorted({zlib.crc32(each.encode()) - 2**31 for each in hashes if ":" in each})
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [0xFEEA, number])
+            for number in numbers:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [0xFEEA, number])
 
 
-def refuse_too_many(spec: ProviderSpec, msisdn_hash: str, amount: int) -> None:
-    """Refuse one more prompt of `amount` to this number if it is over the limit.
+def refuse_too_many(spec: ProviderSpec, hashes: Collection[str], amount: int) -> None:
+    """Refuse one more prompt of `amount` to this number if it is over the limit. `hashes`: as in `lock_msisdn`.
 
     Raises: NotAllowedError `too_many_prompts` with `retry_after_seconds`. Exact only under `lock_msisdn`.
     """
-    if not _is_limited(spec, msisdn_hash):
+    if not _is_limited(spec, hashes):
         return
     now = conf.now()
-    wait = _wait(msisdn_hash, amount, now)
-    if not wait or PromptLift.objects.filter(msisdn_hash=msisdn_hash, until__gt=now).exists():
+    wait = _wait(hashes, amount, now)
+    if not wait or PromptLift.objects.filter(msisdn_hash__in=hashes, until__gt=now).exists():
         return
     seconds = math.ceil(wait.total_seconds())
     minutes = (seconds + 59) // 60
@@ -131,13 +133,13 @@ def beyond_the_limit() -> Iterator[tuple[UUID, int, int | None, int]]:
             yield newest[0][0], row["prompts"], row.get("amount"), limit
 
 
-def _is_limited(spec: ProviderSpec, msisdn_hash: str) -> bool:
-    return bool(feexpay.prompts_per_phone and msisdn_hash) and spec.flow == "push"
+def _is_limited(spec: ProviderSpec, hashes: Collection[str]) -> bool:
+    return bool(feexpay.prompts_per_phone and hashes) and spec.flow == "push"
 
 
-def _wait(msisdn_hash: str, amount: int, now: datetime) -> timedelta:
+def _wait(hashes: Collection[str], amount: int, now: datetime) -> timedelta:
     """How long until the limit allows one more prompt; zero if it does now."""
-    prompts = counted().filter(msisdn_hash=msisdn_hash)
+    prompts = counted().filter(msisdn_hash__in=hashes)
     recent = prompts.filter(Q(status=Status.CREATED) | Q(sent_at__gt=now - PERIOD))
     # An attempt that waits to be sent will prompt now at the earliest.
     sent = [(sent_at or now, charged) for sent_at, charged in recent.values_list("sent_at", "amount")]

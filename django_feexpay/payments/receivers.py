@@ -48,13 +48,19 @@ def host_receives(signal: Signal) -> bool:
     return any(function not in _called_last for functions in receivers_of(signal).values() for function in functions)
 
 
+def called_last_names(signal: Signal) -> list[str]:
+    """The names of the connected receivers of `call_last`."""
+    found = receivers_of(signal).items()
+    return [name for name, functions in found if all(function in _called_last for function in functions)]
+
+
 def receivers_of(signal: Signal) -> dict[str, list[Receiver]]:
     """The connected receivers by name, in Django's order, those of `call_last` at the end.
 
     Receivers with one name (a function connected twice, two objects of a class) are called together, with one receipt.
     """
     # A private method, but no other lists the live receivers; send_robust would call all of them together.
-    plain, asynchronous = signal._live_receivers(Payment)  # noqa: SLF001
+    plain, asynchronous = signal._live_receivers(Payment)  # noqa: SLF001 -- Django has no public way to list them
     found: dict[str, list[Receiver]] = {}
     for receiver in plain:
         found.setdefault(name_of(receiver), []).append(receiver)

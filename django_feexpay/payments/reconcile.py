@@ -18,7 +18,7 @@ from django.db import IntegrityError
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
-from django_feexpay import conf, failpoints
+from django_feexpay import conf, failpoints, log_context
 from django_feexpay.catalogue.outcomes import UNKNOWN_REASON, Word
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import HistoryRow, StatusReport
@@ -59,6 +59,7 @@ NOT_IN_HISTORY = StatusReport(word=Word.MISSING)
 # --- entry points --------------------------------------------------------------------------------------
 
 
+@log_context.step()
 def reconcile(
     attempt_id: UUID, *, source: Source, actor: str = "", note: str = "", total_seconds: float | None = None
 ) -> bool:
@@ -79,6 +80,7 @@ def reconcile(
     return report is not None
 
 
+@log_context.step()
 def ask(
     attempt_id: UUID, *, source: Source, actor: str = "", note: str = "", total_seconds: float | None = None
 ) -> StatusReport | None:
@@ -97,12 +99,14 @@ def _read_for_asking(attempt_id: UUID) -> Attempt | None:
     """Read the attempt, and count the call in the rate budget. None: the attempt is in SENDING."""
     refuse_outer_atomic()
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
+    log_context.bind_attempt(attempt)
     if attempt.life_status is Status.SENDING:
         return None
     rate_budget.wait_seconds(rate_budget.SENDING)
     return attempt
 
 
+@log_context.step()
 def reconcile_claimed(held: leases.Claim, *, source: Source) -> bool:
     """Reconcile a claimed attempt.
 
@@ -114,6 +118,7 @@ def reconcile_claimed(held: leases.Claim, *, source: Source) -> bool:
         leases.release(held, conf.now() + min(timedelta(seconds=wait), leases.MAX_RELEASE_DELAY))
         return False
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
+    log_context.bind_attempt(attempt)
     answered = _ask_and_settle(attempt, source=source) is not None
     if credited and _check_second_charges(attempt, source) and answered:
         leases.schedule(attempt)
@@ -139,6 +144,7 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
         return taken and reconcile(attempt.pk, source=source, total_seconds=total_seconds)
 
 
+@log_context.step()
 def find_unsent(attempt_id: UUID, *, source: Source) -> bool | None:
     """Search FeexPay's history for an attempt that waits to be sent.
 
@@ -146,6 +152,7 @@ def find_unsent(attempt_id: UUID, *, source: Source) -> bool | None:
     Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
+    log_context.bind_attempt(attempt)
     try:
         found = history_search.search(attempt, timeout_seconds=_timeout(source, None))
     except GatewayError as error:

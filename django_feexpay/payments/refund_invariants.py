@@ -9,6 +9,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from django_feexpay.models import Credit, Incident, OutboxMessage, Refund
+from django_feexpay.models.purge import messages_kept_since
 from django_feexpay.payments import refunds
 
 _State = Refund.State
@@ -59,7 +60,8 @@ def closed_incident_is_refunded_or_explained() -> Iterator[str]:
 
 
 def recorded_refund_is_approved_and_announced_once() -> Iterator[str]:
-    """I22: above that day's limit a second person approved a recorded refund. Each has one signal of its own.
+    """I22: above that day's limit a second person approved a recorded refund. Each has one signal of its own, unless
+    the purge deleted it.
 
     The limit is for all refunds of a charge together, in the order in which they were proposed. A released order has
     its money back.
@@ -73,7 +75,8 @@ def recorded_refund_is_approved_and_announced_once() -> Iterator[str]:
     counted = recorded.annotate(
         told=Count("payment__outbox", filter=of_signal & Q(payment__outbox__event_id=F("event_id")))
     )
-    for pk, count in counted.exclude(told=1).order_by("pk").values_list("pk", "told"):
+    kept = counted.filter(recorded_at__gt=messages_kept_since())
+    for pk, count in kept.exclude(told=1).order_by("pk").values_list("pk", "told"):
         yield f"refund {pk}: announced {count} times"
     known = Refund.objects.filter(event_id=OuterRef("event_id"), payment=OuterRef("payment"), state=_State.RECORDED)
     for pk in _ids(OutboxMessage.objects.filter(signal=OutboxMessage.Signal.REFUNDED).exclude(Exists(known))):

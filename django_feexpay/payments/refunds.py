@@ -171,12 +171,14 @@ def record(
     actor: str,
     source: Source,
     refunded_before: int | None = None,
+    phone: str = "",
 ) -> Refund:
     """Record a refund of a charge, or propose it if the charge's refunds come to more than the limit for one person.
 
     `incident_id`: the incident about the charge; None: the credited charge. `actor`: the primary key of a user.
     `refunded_before`: `RefundableCharge.refunded` as the person saw it; if it differs now, nothing is recorded.
-    Changes: Refund, StaffAction; unless it is only proposed, OutboxMessage.
+    `phone`: for a payout after the number was erased, the number as its payer told it.
+    Changes: Refund, StaffAction; Attempt with `phone`; unless it is only proposed, OutboxMessage.
     Raises: NotAllowedError `validation_error`, `nothing_to_refund`, `refunds_changed`, `too_much`; by payout also
     those of `payout_terms.check`.
     Safe to repeat: with `refunded_before`, yes: the second call is refused.
@@ -189,6 +191,8 @@ def record(
         raise NotAllowedError("refunds_changed", message, payment_id=payment_id)
     _refuse_too_much(charge, amount)
     if chosen is Way.PAYOUT:
+        if phone and charge.attempt.msisdn_sealed is None:
+            payout_terms.restore_number(charge.attempt, phone)
         payout_terms.check(charge.attempt, amount)
     now, limit = conf.now(), feexpay.review_two_person_above
     alone = chosen is not Way.PAYOUT and (limit is None or charge.refunded + amount <= limit)

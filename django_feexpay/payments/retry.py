@@ -7,11 +7,12 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from django_feexpay import conf
+from django_feexpay import conf, log_context
 from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.conf import feexpay
 from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import Attempt, Payment
+from django_feexpay.models.fields import msisdn_hashes
 from django_feexpay.models.payment import read_payments
 from django_feexpay.payments import attempts, idempotency, ledger, prompts, rates
 from django_feexpay.payments.admission import gate
@@ -30,6 +31,7 @@ from django_feexpay.payments.sending import send
 from django_feexpay.payments.terms import msisdn_of, unavailable, validate_retry
 
 
+@log_context.step()
 def retry(
     payment_id: UUID,
     *,
@@ -53,8 +55,12 @@ def retry(
     refuse_outer_atomic()
     idempotency.refuse_or_replay(key)
     payment = Payment.objects.select_related("provider", "user").get(pk=payment_id)
+    log_context.bind(payment_id=payment.pk, provider=payment.provider_id)
     if payment.status == Status.SUCCESSFUL:
         raise NotAllowedError("not_retryable", _("This payment is paid."), payment_id=payment.pk)
+    if payment.is_erased:
+        message = _("The payer of this payment was erased. Please start a new payment.")
+        raise NotAllowedError("not_retryable", message, payment_id=payment.pk)
     if not payment.provider.is_available:
         raise NotAllowedError("provider_unavailable", unavailable(payment.provider, language))
     if not rates.may_be_used_again(payment):
@@ -123,21 +129,23 @@ def _open(
     lock_user(payment.user_id)
     idempotency.refuse_or_replay(key)
     current = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
-    earlier = list(current.attempts.order_by("ordinal"))
+    earlier = list(current.attempts.select_related("payment__provider").order_by("ordinal"))
     refuse_duplicates(other_payments_of_order(current))
     _refuse_unless_retryable(current, earlier)
     last, now = earlier[-1], conf.now()
+    msisdn = msisdn or _msisdn_of(last)
     attempt = attempts.new_attempt(
         payment,
         last.ordinal + 1,
-        msisdn or _msisdn_of(last),
+        msisdn,
         PayerDetails(otp=code),
         (last.return_url, last.cancel_url),
         queued=queued,
         now=now,
     )
-    prompts.lock_msisdn(payment.provider.spec, attempt.msisdn_hash)
-    prompts.refuse_too_many(payment.provider.spec, attempt.msisdn_hash, attempt.amount)
+    hashes = msisdn_hashes(msisdn)
+    prompts.lock_msisdn(payment.provider.spec, hashes)
+    prompts.refuse_too_many(payment.provider.spec, hashes, attempt.amount)
     ledger.open_attempt(current, attempt, cause, sending=not queued)
     idempotency.record(key, current, now)
     return attempt
@@ -160,7 +168,7 @@ def _still_open(payment_id: UUID) -> NotAllowedError:
 
 def _msisdn_of(attempt: Attempt) -> Msisdn | None:
     """The msisdn of an earlier attempt; None for a card. Raises NotAllowedError if it was erased in the meantime."""
-    if not attempt.masked_msisdn:
+    if attempt.payment.provider.spec.phone is None:
         return None
     if msisdn := attempts.unsealed(attempt.msisdn_sealed):
         return Msisdn(**msisdn)

@@ -157,7 +157,7 @@ def _answer_text(attempt: Attempt, report: StatusReport, history_complete: bool 
 
 def _taken(attempt: Attempt, amount: int) -> str:
     currency = attempt.payment.charged_currency
-    taken, asked_for = (money.show(value, currency).replace(" ", "\u00a0") for value in (amount, attempt.amount))
+    taken, asked_for = (money.show(value, currency) for value in (amount, attempt.amount))
     if amount == attempt.amount:
         return taken
     return _("%(taken)s of %(asked_for)s") % {"taken": taken, "asked_for": asked_for}

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from django_feexpay import conf
+from django_feexpay import conf, log_context
 from django_feexpay.catalogue.outcomes import Word, same_reference, spellings_of
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import HistoryRow, StatusReport
@@ -50,6 +50,7 @@ def find(attempt: Attempt, *, timeout_seconds: float) -> bool:
     return answered and Checked.NO_ANSWER not in answers
 
 
+@log_context.step()
 def check(attempt_id: UUID, reference: str, row: HistoryRow | None = None) -> Checked:
     """Ask FeexPay whether a charge is a second one; if it is, open an incident.
 
@@ -57,6 +58,7 @@ def check(attempt_id: UUID, reference: str, row: HistoryRow | None = None) -> Ch
     Changes: Incident, OutboxMessage. Safe to repeat: yes; a charge that has an incident is not asked about again.
     """
     attempt = Attempt.objects.select_related("payment").get(pk=attempt_id)
+    log_context.bind_attempt(attempt)
     if not _may_be_second(attempt, reference):
         return Checked.NOT_CONFIRMED
     if _incidents_of(attempt).filter(gateway_reference__iexact=reference).exists():

@@ -8,9 +8,8 @@ from uuid import UUID
 
 from django.db import IntegrityError
 
-from django_feexpay import conf, failpoints
+from django_feexpay import conf, failpoints, log_context
 from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS, Word
-from django_feexpay.conf import feexpay
 from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
 from django_feexpay.gateway.reports import Accepted, HostedPage
 from django_feexpay.gateway.request_bodies import PageRequest
@@ -18,7 +17,13 @@ from django_feexpay.lifecycle import NEVER_SENT, Status
 from django_feexpay.models import Attempt, PaymentEvent
 from django_feexpay.payments import leases, ledger, reconcile, webhook_hints
 from django_feexpay.payments.admission import gate
-from django_feexpay.payments.attempts import ask_about_refusals, collect_request, is_credited, other_payments_of_order
+from django_feexpay.payments.attempts import (
+    ask_about_refusals,
+    collect_request,
+    expiry_of,
+    is_credited,
+    other_payments_of_order,
+)
 from django_feexpay.payments.ledger import Cause, Source
 
 logger = logging.getLogger("django_feexpay.payments")
@@ -32,12 +37,14 @@ MAX_SENDS = 12
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = timedelta(seconds=5), timedelta(minutes=2)
 
 
+@log_context.step()
 def send(attempt_id: UUID, *, source: Source) -> None:
     """Send an attempt in SENDING, and write the outcome.
 
     Changes: the attempt, by `ledger.move`. Safe to repeat: no. The caller must just have moved it to SENDING itself.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
+    log_context.bind_attempt(attempt)
     if reason := _reason_not_to_send(attempt):
         _reject(attempt, source, reason, "")
         return
@@ -62,6 +69,7 @@ def send(attempt_id: UUID, *, source: Source) -> None:
     failpoints.hit("sent")
 
 
+@log_context.step()
 def send_due(held: leases.Claim, *, source: Source) -> None:
     """Send a queued attempt under a claim, or expire it when its time is over, or release it to wait.
 
@@ -72,6 +80,7 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
     Changes: as `send`, and `next_poll_at`. Safe to repeat: yes; only one caller moves it to SENDING.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
+    log_context.bind_attempt(attempt)
     payment = attempt.payment
     found = reconcile.find_unsent(attempt.pk, source=source) if attempt.deliveries.exists() else False
     if found:
@@ -97,12 +106,13 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
         leases.release(held, min(now + wait_at_most, attempt.expires_at))
         return
     lease = leases.SYNCHRONOUS_LEASE if payment.provider.spec.synchronous else leases.LEASE
-    window = min(feexpay.expiry, SHORTEST_WINDOW)
+    window = min(expiry_of(payment.provider.spec), SHORTEST_WINDOW)
     sending = {"next_poll_at": now + lease, "sent_at": now, "expires_at": max(attempt.expires_at, now + window)}
     if ledger.move(attempt.pk, Status.SENDING, Cause(source=source, because="sent"), changes=sending):
         send(attempt.pk, source=source)
 
 
+@log_context.step()
 def mark_sender_dead(attempt_id: UUID, *, source: Source) -> None:
     """Mark a SENDING attempt whose lease ended as UNKNOWN: its sender died. It is never resent.
 
@@ -110,6 +120,7 @@ def mark_sender_dead(attempt_id: UUID, *, source: Source) -> None:
     Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
+    log_context.bind_attempt(attempt)
     if _is_hosted(attempt):
         _put_back(attempt, source, NotSentError(code="sender_died"))
     else:
@@ -204,7 +215,8 @@ def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
     )
     # When the attempt is due again, `gate.wait_to_send` knows whether FeexPay asks for more time.
     again_at = conf.now() + min(wait, leases.MAX_RELEASE_DELAY)
-    expires_at = min(attempt.expires_at, attempt.created_at + feexpay.expiry)  # without SHORTEST_WINDOW
+    in_time = attempt.created_at + expiry_of(attempt.payment.provider.spec)  # without SHORTEST_WINDOW
+    expires_at = min(attempt.expires_at, in_time)
     changes = {"next_poll_at": min(again_at, expires_at), "sent_at": None, "expires_at": expires_at}
     ledger.move(attempt.pk, Status.CREATED, Cause(source=source, because=error.code), changes=changes)
 

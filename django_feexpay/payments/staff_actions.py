@@ -7,10 +7,12 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
+from django.db import DEFAULT_DB_ALIAS
 from django.utils.translation import gettext as _
 
-from django_feexpay import conf
+from django_feexpay import conf, isolation, request_ids
 from django_feexpay.models import PaymentEvent, StaffAction
+from django_feexpay.payments.audit import chain
 from django_feexpay.payments.errors import invalid
 
 Source = PaymentEvent.Source
@@ -44,10 +46,11 @@ def record(
 
     `actor`: the primary key of a user. `target`: the row that was acted on, None for a list. `detail`: facts without
     personal data, for example the filter and the count of an export.
-    Call it in the transaction of the change where there is one, else after the change.
-    Changes: StaffAction. Safe to repeat: no, each call adds a row.
+    Call it in the transaction of the change where there is one, else after the change. It holds the lock of the
+    actor's chain until that transaction ends, so take the lock of a payment before. Other actors do not wait.
+    Changes: StaffAction, StaffChain. Safe to repeat: no, each call adds a row.
     """
-    return StaffAction.objects.create(
+    row = StaffAction(
         action=action,
         result=result,
         actor=actor,
@@ -57,8 +60,15 @@ def record(
         target="" if target is None else f"{target._meta.model_name}:{target.pk}",
         reason=reason,
         detail=dict(detail or {}),
-        created_at=conf.now(),
+        request_id=request_ids.current(),
     )
+    with isolation.atomic_read_committed(DEFAULT_DB_ALIAS):
+        end = chain.lock_actions(row.actor)
+        row.created_at = conf.now()
+        chain.add_action(end, row)
+        row.save(force_insert=True)
+        end.save(update_fields=["action_count", "chain_hash"])
+    return row
 
 
 def _payment_of(target: Any) -> Any:

@@ -24,7 +24,7 @@ from django_feexpay.catalogue.providers import ProviderSpec
 from django_feexpay.catalogue.web_addresses import secure_url
 from django_feexpay.conf import feexpay
 from django_feexpay.models import Payment, Provider
-from django_feexpay.models.fields import hash_msisdn
+from django_feexpay.models.fields import msisdn_hashes
 from django_feexpay.payments import rates
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.private import PrivateText
@@ -91,12 +91,15 @@ class Quote:
 
 @dataclass(frozen=True, kw_only=True)
 class AgreedTerms:
-    """A request that keeps every rule. `otp`: the code without spaces, "" for none. `msisdn`: None for a card."""
+    """A request that keeps every rule. `otp`: the code without spaces, "" for none. `msisdn`: None for a card.
+
+    `msisdn_hashes`: the number's, by each of HASH_KEY; () for a card.
+    """
 
     request: PaymentRequest
     provider: Provider
     msisdn: Msisdn | None
-    msisdn_hash: str = field(repr=False)
+    msisdn_hashes: tuple[str, ...] = field(repr=False)
     otp: str = field(repr=False)
     quote: Quote
 
@@ -121,7 +124,7 @@ def validate(request: PaymentRequest) -> AgreedTerms:
 
     Raises: NotAllowedError with `validation_error`, `provider_unavailable` or `rate_unavailable`.
     """
-    _check_texts(request)
+    check_texts(request)
     provider = _provider(request.provider)
     spec = provider.spec
     amount = _amount(request.amount)
@@ -134,7 +137,7 @@ def validate(request: PaymentRequest) -> AgreedTerms:
     _check_price(request.user, request.merchant_reference, request.metadata, amount, currency)
     quoted = _quoted(provider, amount, currency, rates.rate_for_user(request.user, currency, spec.currency))
     return AgreedTerms(
-        request=request, provider=provider, msisdn=msisdn, msisdn_hash=hash_msisdn(msisdn), otp=otp, quote=quoted
+        request=request, provider=provider, msisdn=msisdn, msisdn_hashes=msisdn_hashes(msisdn), otp=otp, quote=quoted
     )
 
 
@@ -192,7 +195,8 @@ def msisdn_of(phone: str, spec: ProviderSpec) -> Msisdn | None:
         ) from None
 
 
-def _check_texts(request: PaymentRequest) -> None:
+def check_texts(request: PaymentRequest) -> None:
+    """Check the lengths and characters of all texts and the metadata. Raises: NotAllowedError `validation_error`."""
     texts = {name: value for name, value in vars(request).items() if isinstance(value, str)}
     for name, value in texts.items():
         if len(value) > LIMITS.get(name, 500):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import random
+import logging
 from datetime import timedelta
 from functools import cache
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -12,27 +13,19 @@ from django.db import connection
 from django.db.models import Count, F, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from django_feexpay import conf, crypto
+from django_feexpay import conf, crypto, log_context
 from django_feexpay.catalogue.outcomes import Word, same_reference, spellings_of
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.reports import WebhookHint, takes_back, word_from
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Attempt, PaymentEvent, WebhookDelivery
-from django_feexpay.payments import leases, staff_actions, webhook_pace
+from django_feexpay.models import Attempt, PaymentEvent, Payout, WebhookDelivery
+from django_feexpay.payments import leases, payout_polls, staff_actions, webhook_bounds, webhook_drops, webhook_pace
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.staff_actions import checked_reason
 
-#: How long an unmatched delivery may still be matched: FeexPay's answer with the reference is minutes late at most.
-_MATCHABLE = timedelta(hours=24)
-#: Stored deliveries that match no attempt. Above this number the oldest are deleted, so that a flood of forged ones
-#: cannot fill the table.
-MAX_UNMATCHED = 10_000
-#: One delivery in this many, chosen at random, counts the unmatched ones and deletes at most _MAX_EVICTED.
-EVICT_ONCE_IN = 100
-_MAX_EVICTED = 1_000
-#: Stored deliveries per attempt. FeexPay sends a few; a stranger who knows a reference could send any number.
-MAX_PER_ATTEMPT = 50
+logger = logging.getLogger("django_feexpay.webhooks")
+
 _MAX_FIELD_LENGTH = 64
 _MATCH_BATCH = 500
 #: Open hosted pages that are compared with the page a delivery names.
@@ -41,38 +34,98 @@ _MAX_PAGES = 50
 #: A delivery may name a credited page for this long after the attempt was created.
 _PAGE_REMEMBERED = timedelta(days=1)
 
-_random_source = random.SystemRandom()
+_Row = TypeVar("_Row", Attempt, Payout)
+
+_IS_KNOWN = """
+SELECT EXISTS (
+    SELECT 1 FROM feexpay_attempt WHERE gateway_reference IN (%(given)s, %(lower)s, %(upper)s) OR id = %(id)s
+) OR EXISTS (
+    SELECT 1 FROM feexpay_payout WHERE gateway_reference IN (%(given)s, %(lower)s, %(upper)s) OR id = %(id)s
+)
+"""
 
 
-def receive(hint: WebhookHint) -> None:
-    """Store a delivery and make its attempt due. `match` finds the attempt later if we do not know its reference yet.
+@log_context.step()
+def receive(hint: WebhookHint, *, sender: str = "") -> None:
+    """Store a delivery and make what it is about due. `match` finds that later if we do not know its reference yet.
 
-    The attempt is the one with that reference, else the one whose id FeexPay echoes: FeexPay may report an attempt
-    whose reference we never received, or which it refused.
-    Changes: WebhookDelivery, `next_poll_at` of the attempt. Safe to repeat: yes; a repeat is counted, and polls again.
-    Makes no call.
+    It is about the attempt with that reference, else about the one whose id FeexPay echoes: FeexPay may report an
+    attempt whose reference we never received, or which it refused. Else it is about such a payout. `sender`: a
+    hash of its address, for the bound of unknown ones. A delivery beyond the bounds is dropped and counted; it makes
+    its attempt or payout due all the same.
+    Changes: WebhookDelivery, `next_poll_at` of the attempt or payout. Safe to repeat: yes; a repeat is counted, and
+    polls again. Makes no call.
     """
-    with durable():
-        attempt = _attempt_of(hint)
-        _store(hint, attempt)
-    # After the commit: the pace is in the cache, which may be a table of the same database, and may fail.
-    if attempt is None:
-        _make_page_due_now(hint)
-    else:
+    if not hint.link and webhook_bounds.drops_unknown(sender) and not _is_known(hint):
+        webhook_drops.note()
+        return
+    # Limits are asked and the pace is kept outside transactions: the cache may be a table of this database, and fail.
+    attempt = _named(_attempts(), hint)
+    payout = _named(_payouts(), hint) if attempt is None else None
+    is_stored = _count_repeat_of_old_key(hint)
+    if attempt is None and payout is None:
+        pages = _pages_of(hint)
+        if not is_stored:
+            _store_unknown(hint, pages, sender)
+        for page in pages:
+            _make_due_now(page, hint)
+        logger.info("webhook: its reference is not known, %d open pages may be meant", len(pages))
+        return
+    _log_known(attempt, payout)
+    if not is_stored:
+        _store_known(_delivery(hint, attempt, payout), attempt or payout)
+    if attempt is not None:
         _make_due_now(attempt, hint)
+    elif payout is not None:
+        payout_polls.make_due_now(payout)
 
 
-def _store(hint: WebhookHint, attempt: Attempt | None) -> None:
-    delivery = _delivery(hint, attempt)
-    if attempt is None:
+def _log_known(attempt: Attempt | None, payout: Payout | None) -> None:
+    """Bind what a delivery is about, and log that it came."""
+    if attempt is not None:
+        provider: str = attempt.provider_code  # type: ignore[attr-defined]  # annotated by _attempts
+        log_context.bind(payment_id=attempt.payment_id, attempt_id=attempt.pk, provider=provider)
+        logger.info("webhook about attempt %s", attempt.pk)
+    elif payout is not None:
+        log_context.bind(payment_id=payout.payment_id, provider=payout.provider_code)
+        logger.info("webhook about payout %s", payout.pk)
+
+
+def _store_known(delivery: WebhookDelivery, about: Any) -> None:
+    """Store a delivery about an attempt or payout, read by `_attempts` or `_payouts`."""
+    if about.stored_count >= webhook_bounds.FREE_EACH:
+        if WebhookDelivery.objects.count_repeat(delivery.dedupe_key):
+            return
+        if about.stored_count >= webhook_bounds.MAX_EACH or not webhook_bounds.admits_known(about.user_id):
+            webhook_drops.note()
+            return
+    with durable():
         WebhookDelivery.objects.store_or_count(delivery)
-        if not _random_source.randrange(EVICT_ONCE_IN):
-            _evict_unmatched()
-    elif (
-        attempt.stored_count < MAX_PER_ATTEMPT  # type: ignore[attr-defined]  # annotated by _attempts
-        or WebhookDelivery.objects.filter(dedupe_key=delivery.dedupe_key).exists()
-    ):
-        WebhookDelivery.objects.store_or_count(delivery)
+
+
+def _store_unknown(hint: WebhookHint, pages: list[Attempt], sender: str) -> None:
+    """Store a delivery that matches no attempt. One that names an open hosted page counts among the known ones."""
+    if pages:
+        admitted = webhook_bounds.admits_known(pages[0].user_id)  # type: ignore[attr-defined]  # annotated by _attempts
+    else:
+        admitted = webhook_bounds.admits_unknown(sender)
+    if not admitted:
+        webhook_drops.note()
+        return
+    with durable():
+        webhook_bounds.lock_unknown()
+        WebhookDelivery.objects.store_or_count(_delivery(hint))
+        evicted = webhook_bounds.evict()
+    webhook_drops.note(evicted)
+
+
+def _count_repeat_of_old_key(hint: WebhookHint) -> bool:
+    """Count a repeat of a delivery that was stored with an older key of HASH_KEY; False if there is none."""
+    keys = feexpay.hash_keys
+    if len(keys) == 1:
+        return False
+    stored = WebhookDelivery.objects.filter(dedupe_key__in=crypto.keyed_hashes(hint.dedupe_key, keys)[1:])
+    return bool(stored.update(repeat_count=F("repeat_count") + 1))
 
 
 def match(attempt_id: UUID, gateway_reference: str) -> None:
@@ -80,7 +133,7 @@ def match(attempt_id: UUID, gateway_reference: str) -> None:
 
     Changes: WebhookDelivery, `next_poll_at`. Safe to repeat: yes.
     """
-    named = Q(attempt=None, gateway_reference__in=spellings_of(gateway_reference))
+    named = Q(attempt=None, payout=None, gateway_reference__in=spellings_of(gateway_reference))
     echoed = Q(attempt=attempt_id)  # it came while the attempt was being sent, and could not make it due
     if WebhookDelivery.objects.filter(named | echoed).update(attempt=attempt_id):
         attempt = _attempts().get(pk=attempt_id)
@@ -88,87 +141,123 @@ def match(attempt_id: UUID, gateway_reference: str) -> None:
             webhook_pace.make_due_now(attempt, attempt.user_id)  # type: ignore[attr-defined]  # annotated by _attempts
 
 
+def match_payout(payout_id: UUID, gateway_reference: str) -> None:
+    """As `match`, for a payout."""
+    named = Q(attempt=None, payout=None, gateway_reference__in=spellings_of(gateway_reference))
+    if WebhookDelivery.objects.filter(named | Q(payout=payout_id)).update(payout=payout_id):
+        payout_polls.make_due_now(Payout.objects.get(pk=payout_id))
+
+
 def match_late_references() -> int:
     """Match deliveries that were stored while their reference was being committed; return how many.
 
     Changes: as `match`. Safe to repeat: yes.
     """
-    since = conf.now() - _MATCHABLE
-    waiting = WebhookDelivery.objects.filter(attempt=None, received_at__gt=since).exclude(gateway_reference="")
+    since = conf.now() - webhook_bounds.MATCHABLE
+    waiting = WebhookDelivery.objects.unmatched().filter(received_at__gt=since).exclude(gateway_reference="")
     references = list(waiting.order_by("pk").values_list("gateway_reference", flat=True))
     matched = 0
     for start in range(0, len(references), _MATCH_BATCH):
         batch = references[start : start + _MATCH_BATCH]
         spellings = {spelling for reference in batch for spelling in spellings_of(reference)}
-        found = Attempt.objects.filter(gateway_reference__in=spellings).values_list("pk", "gateway_reference")
-        for attempt_id, reference in found:
-            match(attempt_id, str(reference))
-        matched += len(found)
+        for model, match_one in ((Attempt, match), (Payout, match_payout)):
+            found = model._default_manager.filter(gateway_reference__in=spellings)
+            for pk, reference in found.values_list("pk", "gateway_reference"):
+                match_one(pk, str(reference))
+                matched += 1
     return matched
 
 
 def process_again(delivery_id: int, *, reason: str, actor: str, source: PaymentEvent.Source) -> None:
-    """Make the attempt of a stored delivery due now: the worker asks FeexPay. What the body says is not used.
+    """Make the attempt or payout of a stored delivery due now: the worker asks FeexPay. What the body says is not used.
 
-    Changes: WebhookDelivery, `next_poll_at` of the attempt, StaffAction. Makes no call. Safe to repeat: yes.
-    Raises: NotAllowedError `validation_error`, `no_attempt`, `payment_open` while the attempt is being sent.
+    Changes: WebhookDelivery, `next_poll_at` of the attempt or payout, StaffAction. Makes no call. Safe to repeat: yes.
+    Raises: NotAllowedError `validation_error`, `no_attempt`, `payment_open` while it is being sent.
     """
     reason = checked_reason(reason)
-    delivery = WebhookDelivery.objects.select_related("attempt").get(pk=delivery_id)
-    attempt = delivery.attempt
-    if attempt is None and delivery.gateway_reference:
+    delivery = WebhookDelivery.objects.select_related("attempt", "payout").get(pk=delivery_id)
+    if delivery.attempt is None and delivery.payout is None and delivery.gateway_reference:
         named = spellings_of(delivery.gateway_reference)
-        attempt = Attempt.objects.filter(gateway_reference__in=named).first()
-    if attempt is None:
-        message = _("This webhook names no attempt that we know, so there is nothing to ask about.")
+        delivery.attempt = Attempt.objects.filter(gateway_reference__in=named).first()
+        if delivery.attempt is None:
+            delivery.payout = Payout.objects.filter(gateway_reference__in=named).first()
+    attempt, payout = delivery.attempt, delivery.payout
+    if attempt is None and payout is None:
+        message = _("This webhook names no attempt and no payout that we know, so there is nothing to ask about.")
         raise NotAllowedError("no_attempt", message)
-    if attempt.life_status is Status.SENDING:
+    if payout is not None and payout.life_state not in payout_polls.POLLED:
+        message = _("This payout is paid, or it is being sent right now: there is nothing to ask about.")
+        raise NotAllowedError("payment_open", message, payment_id=payout.payment_id)
+    if attempt is not None and attempt.life_status is Status.SENDING:
         message = _("This attempt is being sent right now: FeexPay will be asked about it soon.")
-        raise NotAllowedError("payment_open", message, payment_id=attempt.payment_id)
+        raise NotAllowedError("payment_open", message, payment_id=delivery.payment_id)
     with durable():
-        WebhookDelivery.objects.filter(pk=delivery_id, attempt=None).update(attempt=attempt)
-        delivery.attempt = attempt
+        WebhookDelivery.objects.unmatched().filter(pk=delivery_id).update(attempt=attempt, payout=payout)
         action = staff_actions.Action.REDELIVER
         staff_actions.record(action, actor=actor, source=source, target=delivery, reason=reason)
     # As in `receive`, after the commit.
-    if attempt.life_status is Status.SUCCESSFUL:
+    if payout is not None:
+        payout_polls.make_due_now(payout)
+    elif attempt is not None and attempt.life_status is Status.SUCCESSFUL:
         leases.make_credited_due_now(attempt)
-    else:
+    elif attempt is not None:
         leases.make_due_now(attempt)
 
 
-def _attempt_of(hint: WebhookHint) -> Attempt | None:
-    attempts = _attempts()
-    named = attempts.filter(gateway_reference__in=spellings_of(hint.reference)).first() if hint.reference else None
-    if named is not None:
+def _is_known(hint: WebhookHint) -> bool:
+    """Whether `_named` would find an attempt or a payout. Without the ORM it costs a third, which counts in a flood."""
+    given = hint.reference or None
+    names = {"given": given, "lower": given and given.lower(), "upper": given and given.upper()}
+    echo = Attempt._meta.pk.get_db_prep_value(_echoed_id(hint), connection)
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_KNOWN, {**names, "id": echo})
+        return bool(cursor.fetchone()[0])
+
+
+def _named(rows: QuerySet[_Row], hint: WebhookHint) -> _Row | None:
+    """The row with the reference of a delivery, else the one whose id it echoes."""
+    named = rows.filter(gateway_reference__in=spellings_of(hint.reference)).first() if hint.reference else None
+    echo = _echoed_id(hint)
+    if named is not None or echo is None:
         return named
+    return rows.filter(pk=echo).first()
+
+
+def _echoed_id(hint: WebhookHint) -> UUID | None:
     try:
-        return attempts.filter(pk=UUID(hint.echo or "")).first()
-    except ValueError:  # no attempt id of ours
+        return UUID(hint.echo or "")
+    except ValueError:  # no id of ours
         return None
 
 
 @cache
 def _attempts() -> QuerySet[Attempt]:
-    """Attempts with the columns needed to make them due, `user_id`, and `stored_count`, the number of deliveries.
+    """Attempts with the columns needed to make them due, `user_id`, `provider_code`, and `stored_count`, the number of
+    deliveries.
 
     Cached, because building it costs 0.1 ms of the 2 ms of a delivery. Callers must filter it, which copies it.
     """
-    columns = ("status", "next_poll_at", "last_polled_at", "gateway_reference")
+    columns = ("payment", "status", "next_poll_at", "last_polled_at", "gateway_reference")
     attempts = Attempt.objects.only(*columns).order_by("pk")
-    return attempts.annotate(user_id=F("payment__user"), stored_count=Count("deliveries"))
+    return attempts.annotate(
+        user_id=F("payment__user"), provider_code=F("payment__provider"), stored_count=Count("deliveries")
+    )
 
 
-def _make_page_due_now(hint: WebhookHint) -> None:
-    """A payment on a hosted page has a reference we do not know: the code of the page identifies the attempt."""
+def _payouts() -> QuerySet[Payout]:
+    """As `_attempts`."""
+    return Payout.objects.annotate(user_id=F("payment__user"), stored_count=Count("deliveries"))
+
+
+def _pages_of(hint: WebhookHint) -> list[Attempt]:
+    """The attempts of a hosted page that a delivery names: we do not know their reference, but the code of the page."""
     if not hint.link:
-        return
+        return []
     credited_lately = Q(status=Status.SUCCESSFUL, created_at__gt=conf.now() - _PAGE_REMEMBERED)
     pages = Attempt.objects.filter(Q(status=Status.PENDING) | credited_lately, sought_by_echo=True)
     named = pages.filter(redirect_url__contains=f"/{hint.link}").order_by("created_at")
-    for pk, url in named.values_list("pk", "redirect_url")[:_MAX_PAGES]:
-        if _page_code(url) == hint.link:
-            _make_due_now(_attempts().get(pk=pk), hint)
+    urls = named.values_list("pk", "redirect_url")[:_MAX_PAGES]
+    return [_attempts().get(pk=pk) for pk, url in urls if _page_code(url) == hint.link]
 
 
 def _page_code(url: str) -> str:
@@ -196,27 +285,15 @@ def _is_due(attempt: Attempt) -> bool:
     return attempt.next_poll_at is not None and attempt.next_poll_at <= conf.now()
 
 
-def _evict_unmatched() -> None:
-    """Delete the oldest unmatched deliveries above MAX_UNMATCHED. Matched ones are never deleted here."""
-    unmatched = WebhookDelivery.objects.filter(attempt=None)
-    newest_to_delete = unmatched.order_by("-pk").values_list("pk", flat=True)[MAX_UNMATCHED:].first()
-    if newest_to_delete is None:
-        return
-    too_many = unmatched.filter(pk__lte=newest_to_delete).order_by("pk")
-    if connection.features.has_select_for_update_skip_locked:
-        too_many = too_many.select_for_update(skip_locked=True)  # two evictions must not wait for each other
-    chosen = list(too_many.values_list("pk", flat=True)[:_MAX_EVICTED])
-    unmatched.filter(pk__in=chosen).delete()
-
-
-def _delivery(hint: WebhookHint, attempt: Attempt | None) -> WebhookDelivery:
+def _delivery(hint: WebhookHint, attempt: Attempt | None = None, payout: Payout | None = None) -> WebhookDelivery:
     """An unsaved row. Fields longer than their columns are cut: nothing is decided by them."""
     return WebhookDelivery(
-        dedupe_key=crypto.keyed_hash(hint.dedupe_key, feexpay.hash_key),
+        dedupe_key=crypto.keyed_hash(hint.dedupe_key, feexpay.hash_keys[0]),
         gateway_reference=hint.reference,
         reported_status=hint.reported_status[:_MAX_FIELD_LENGTH],
         event_type=hint.event_type[:_MAX_FIELD_LENGTH],
         attempt=attempt,
+        payout=payout,
         body=hint.redacted,
         received_at=conf.now(),
     )

@@ -6,12 +6,13 @@ They call the functions of the control interface and, like it, answer callers on
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from django_feexpay.sandbox import fault_scenarios, scenarios
+from django_feexpay.sandbox import bodies, fault_scenarios, scenarios
 from django_feexpay.sandbox.context import payment_of, read_form
 from django_feexpay.sandbox.control import (
     CHOICES,
@@ -21,11 +22,18 @@ from django_feexpay.sandbox.control import (
     shown_body,
     switch_scenario,
 )
-from django_feexpay.sandbox.fault_settings import GROUPS, FaultSettings, SettingError, as_text, every_setting
+from django_feexpay.sandbox.fault_settings import (
+    GROUPS,
+    FaultSettings,
+    SettingError,
+    as_text,
+    every_setting,
+    maintenance_of,
+)
 from django_feexpay.sandbox.networks import masked
 from django_feexpay.sandbox.options import LANGUAGES
 from django_feexpay.sandbox.pages import EMPTY, Markup, Viewer, join, not_found, page, viewer_of
-from django_feexpay.sandbox.payment_list import created_at, outcome
+from django_feexpay.sandbox.payment_list import created_at, instant_text, outcome
 from django_feexpay.sandbox.store import Payment
 from django_feexpay.sandbox.texts import money, reason_in_words
 
@@ -184,7 +192,7 @@ def _settings_page(viewer: Viewer, message: Markup, status_code: int = 200) -> R
     for group in GROUPS:
         names = [name for name, one in every_setting().items() if one.metadata["group"] == group]
         rows = join(_setting_row(viewer, name) for name in names)
-        groups.append(viewer.fill("control_group", title=viewer.text(f"group_{group}"), rows=rows))
+        groups.append(_group(viewer, group, names, rows))
     content = viewer.fill(
         "control",
         message=message,
@@ -196,21 +204,51 @@ def _settings_page(viewer: Viewer, message: Markup, status_code: int = 200) -> R
     return page(viewer, "control", "/control", content, status_code)
 
 
+def _group(viewer: Viewer, group: str, names: Sequence[str], rows: Markup) -> Markup:
+    """The settings of one kind, closed so that the page is short on a phone, and open where one was changed."""
+    default = FaultSettings()
+    changed_count = sum(getattr(viewer.sandbox.settings, name) != getattr(default, name) for name in names)
+    return viewer.fill(
+        "control_group",
+        title=viewer.text(f"group_{group}"),
+        count=viewer.text("settings_changed", count=changed_count) if changed_count else str(len(names)),
+        state=Markup(" open") if changed_count else EMPTY,
+        rows=rows,
+    )
+
+
 def _faults_now(viewer: Viewer) -> Markup:
     """Which faults are on, each with what ends it."""
     now = viewer.sandbox.settings
     running, others = fault_scenarios.scenarios_on(now), fault_scenarios.other_faults(now)
     if not running and not others:
         return viewer.fill("faults_none")
-    lines = [viewer.fill("fault_scenario", title=_title(viewer, name), name=name) for name in running]
+    lines = [_scenario_line(viewer, name) for name in running]
     lines += [_fault_line(viewer, name) for name in others]
     return viewer.fill("faults_on", lines=join(lines), action=viewer.url("/control"))
 
 
+def _scenario_line(viewer: Viewer, name: str) -> Markup:
+    scenario = fault_scenarios.FAULT_SCENARIOS[name]
+    since = _since(viewer, [*scenario.values, *map(maintenance_of, scenario.networks)])
+    return viewer.fill("fault_scenario", title=_title(viewer, name), name=name, since=since)
+
+
 def _fault_line(viewer: Viewer, name: str) -> Markup:
     sentence = every_setting()[name].metadata[viewer.language]
-    value = as_text(getattr(viewer.sandbox.settings, name)).lower()
-    return viewer.fill("fault_setting", text=sentence.removesuffix("."), name=name, value=value)
+    settings = viewer.sandbox.settings
+    value = as_text(getattr(settings, name)).lower()
+    names = map(maintenance_of, settings.maintenance) if name == "maintenance" else [name]
+    text = sentence.removesuffix(".")
+    return viewer.fill("fault_setting", text=text, name=name, value=value, since=_since(viewer, names))
+
+
+def _since(viewer: Viewer, names: Iterable[str]) -> Markup:
+    """Since when a fault is on."""
+    at = viewer.sandbox.current_settings.since(names)
+    if at is None:
+        return viewer.fill("since_start")
+    return viewer.fill("since", instant=bodies.iso(at), time=instant_text(at))
 
 
 def _scenario(viewer: Viewer, name: str) -> Markup:

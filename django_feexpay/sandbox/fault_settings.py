@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from functools import partial
 from ipaddress import ip_address
@@ -299,20 +300,49 @@ def as_text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _differences(settings: FaultSettings) -> dict[str, object]:
+    """The values that differ from the defaults, by name; each network under maintenance alone."""
+    default = FaultSettings()
+    found = {name: getattr(settings, name) for name in every_setting() if name != "maintenance"}
+    changed_ones = {name: value for name, value in found.items() if value != getattr(default, name)}
+    return changed_ones | {maintenance_of(network): True for network in settings.maintenance}
+
+
+def maintenance_of(network: str) -> str:
+    """The name under which the time of a network's maintenance is kept."""
+    return f"maintenance:{network}"
+
+
 class CurrentSettings:
-    """The settings in force: the initial ones and later changes, which survive a restart."""
+    """The settings in force: the initial ones and later changes, which survive a restart.
+
+    With each value that differs from the default, the time of its last change is kept.
+    """
 
     def __init__(self, store: Store, at_start: FaultSettings) -> None:
         self._store = store
         self._at_start = at_start
         self.now = changed(at_start, json.loads(store.read_value("settings") or "{}"))
+        self._times: dict[str, float] = json.loads(store.read_value("settings_times") or "{}")
 
     def change(self, values: Mapping[str, object]) -> None:
         """Change all of `values`, or none with SettingError."""
+        before = _differences(self.now)
         self.now = changed(self.now, values)
+        self._keep_times(before)
         at_start = as_json(self._at_start)
         different = {name: value for name, value in as_json(self.now).items() if value != at_start[name]}
         self._store.write_value("settings", json.dumps(different))
+
+    def since(self, names: Iterable[str]) -> float | None:
+        """When the last of these settings got its value; None: at the start of the sandbox."""
+        return max((self._times[name] for name in names if name in self._times), default=None)
+
+    def _keep_times(self, before: Mapping[str, object]) -> None:
+        after, at = _differences(self.now), time.time()
+        kept = {name: self._times[name] for name in after if after[name] == before.get(name) and name in self._times}
+        self._times = kept | {name: at for name in after if after[name] != before.get(name)}
+        self._store.write_value("settings_times", json.dumps(self._times))
 
     def draw(self, what: str) -> Callable[[], float]:
         """Random numbers from 0 to 100, the same ones for the same seed and the same count of earlier draws."""
@@ -322,4 +352,6 @@ class CurrentSettings:
     def reset(self) -> None:
         """Restore the initial settings."""
         self.now = self._at_start
+        self._times = {}
         self._store.write_value("settings", "{}")
+        self._store.write_value("settings_times", "{}")

@@ -1,4 +1,4 @@
-"""The list of payments: 50 a page, newest first.
+"""The list of payments: 20 a page, newest first.
 
 A page is named by the number of the payment next to it (`?before=`, `?after=`), so it stays the same while new payments
 arrive, and a page of 100,000 payments costs as much as one of 100.
@@ -20,7 +20,7 @@ from django_feexpay.sandbox.store import PAYOUT, Delivery, Payment
 from django_feexpay.sandbox.texts import grouped, money, reason_in_words
 from django_feexpay.sandbox.webhooks import LOST
 
-PAGE_ROWS = 50
+PAGE_ROWS = 20
 
 _COLUMNS = ("status", "amount", "network", "msisdn", "time", "reference", "webhooks")
 
@@ -137,7 +137,11 @@ def outcome(viewer: Viewer, delivery: Delivery) -> str:
 
 
 def created_at(payment: Payment) -> str:
-    return f"{datetime.fromtimestamp(payment.created_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return instant_text(payment.created_at)
+
+
+def instant_text(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 ROUTES = [

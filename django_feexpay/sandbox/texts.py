@@ -112,6 +112,9 @@ _TEXTS = {
     ),
     "faults_now": ("Pannes en cours", "Faults on now"),
     "faults_none_more": ("Aucune panne : tout fonctionne.", "No fault is on: everything works."),
+    "since_word": ("depuis le", "since"),
+    "since_the_start": ("depuis le démarrage", "since the start"),
+    "settings_changed": ("modifiés\u00a0: {count}", "changed: {count}"),
     "faults_end": (
         "Terminez-les une par une, ou toutes à la fois. Les paiements déjà faits ne changent pas.",
         "End them one by one, or all at once. Payments already made do not change.",

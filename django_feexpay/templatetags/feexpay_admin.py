@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django import template
@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from django_feexpay.admin import overview
+from django_feexpay.admin import display, overview
 from django_feexpay.admin.empty_lists import words_for
 
 register = template.Library()
@@ -41,6 +41,18 @@ def feexpay_chosen_filters(changelist: Any) -> list[dict[str, Any]]:
     return [*_chosen(changelist)]
 
 
+def _shown_by(show: Callable[[Any], str]) -> Callable[[Any], str]:
+    """A filter that shows a day or a time; a dash for none."""
+    return lambda value: show(value) if value else display.EMPTY
+
+
+register.filter("feexpay_moment", _shown_by(display.moment))
+register.filter("feexpay_short_moment", _shown_by(display.short_moment))
+register.filter("feexpay_exact_moment", _shown_by(display.exact_moment))
+register.filter("feexpay_day", _shown_by(display.day))
+register.filter("feexpay_short_day", _shown_by(display.short_day))
+
+
 def _chosen(changelist: Any) -> Iterator[dict[str, Any]]:
     for spec in changelist.filter_specs:
         choices = list(spec.choices(changelist))
@@ -56,4 +68,5 @@ def _with_label(cell: str, heading: str) -> SafeString:
     tag, rest = cell[:3], cell[3:]
     # Only the box to choose the row has no text as its heading.
     label = "" if "action-checkbox" in rest[:40] else capfirst(heading)
-    return format_html('{} data-label="{}"{}', SafeString(tag), label, SafeString(rest))
+    safe = SafeString(tag), label, SafeString(rest)  # allowed: unescaped-html -- Django rendered and escaped the cell
+    return format_html('{} data-label="{}"{}', *safe)

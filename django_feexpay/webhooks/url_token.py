@@ -1,4 +1,4 @@
-"""Keep the token of `…/webhook/<token>/` out of logs and error reports.
+"""Keep the token of `…/webhook/<token>/` out of logs and error reports, and the checkout's addresses out of logs.
 
 Django logs the path of every response from status 400 on, servers log every path, and error reports quote the path and
 the arguments. So the URL converter makes the token a `Secret`, and the view overwrites it with `***` wherever the
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
+from copy import copy
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +25,9 @@ HIDDEN = "***"
 
 #: Django's loggers that write the path of a request.
 LOGGERS = ("django.request", "django.server")
+
+#: Where the environ of a WSGI server holds the path.
+_PATHS_IN_META = ("PATH_INFO", "RAW_URI", "REQUEST_URI")
 
 #: The rest of a path, and its last slash.
 _END_OF_PATH = r"[^\s?#\"']+?(/?)(?![^\s?#\"'])"
@@ -48,22 +52,26 @@ def hide(request: HttpRequest, token: Secret) -> None:
     request.path = f"{request.path[:-ending]}{HIDDEN}/"
     request.path_info = f"{request.path_info[:-ending]}{HIDDEN}/"
     full = request.get_full_path()
-    for name, written in (("PATH_INFO", request.path_info), ("RAW_URI", full), ("REQUEST_URI", full)):
+    for name in _PATHS_IN_META:
         if name in request.META:
-            request.META[name] = written
+            request.META[name] = request.path_info if name == "PATH_INFO" else full
     scope = getattr(request, "scope", None)
     if scope is not None:
         scope.update(path=request.path, raw_path=quote(request.path).encode("ascii"))
 
 
 class TokenFilter(logging.Filter):
-    """Lets every record pass, and removes the token of our webhook from it."""
+    """Lets every record pass, and removes the token of our webhook from it, and from the request that it carries: a
+    JSON formatter writes that too."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
             record.args = tuple(_without_token(value) if isinstance(value, str) else value for value in record.args)
         if isinstance(record.msg, str):
             record.msg = _without_token(record.msg)
+        request = getattr(record, "request", None)
+        if isinstance(request, HttpRequest) and _without_token(request.path) != request.path:
+            record.request = _masked(request)
         return True
 
 
@@ -75,12 +83,30 @@ def guard_logs() -> None:
             logger.addFilter(TokenFilter())
 
 
+def _masked(request: HttpRequest) -> HttpRequest:
+    """A copy whose path shows no token, for a record: Django's middleware may still need the path of the request."""
+    masked = copy(request)
+    masked.path, masked.path_info = _without_token(request.path), _without_token(request.path_info)
+    named = {name: request.META[name] for name in _PATHS_IN_META if name in request.META}
+    masked.META = request.META | {name: _without_token(value) for name, value in named.items()}
+    masked.environ = masked.META  # type: ignore[attr-defined]  # of a WSGIRequest
+    return masked
+
+
 def _without_token(text: str) -> str:
-    """Mask the rest of every path after the address of our webhook, whatever prefix a proxy or the host added."""
-    if "webhook/" not in text:
-        return text
+    """Mask the rest of every path after the address of our webhook, whatever prefix a proxy or the host added, and the
+    signed part of the checkout's addresses, which is the key to a payment.
+    """
+    if ":" in text and (checkout := _route("feexpay_checkout:page", "-")):
+        text = re.sub(rf"({re.escape(checkout.removesuffix('-/'))})[^\s/?#\"']+:[^\s/?#\"']+", rf"\g<1>{HIDDEN}", text)
+    if "webhook/" in text and (webhook := _route("feexpay:webhook")):
+        text = re.sub(rf"({re.escape(webhook)}){_END_OF_PATH}", rf"\g<1>{HIDDEN}\g<2>", text)
+    return text
+
+
+def _route(name: str, *arguments: str) -> str:
+    """The path of a route; "" where the host does not include it."""
     try:
-        ours = re.escape(reverse("feexpay:webhook"))
+        return reverse(name, args=arguments)
     except NoReverseMatch:
-        return text
-    return re.sub(rf"({ours}){_END_OF_PATH}", rf"\g<1>{HIDDEN}\g<2>", text)
+        return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -12,17 +13,18 @@ from django.utils.translation import gettext as _
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from django_feexpay import conf, strict_json
+from django_feexpay import conf, log_context, strict_json
+from django_feexpay.client_address import client_key
 from django_feexpay.conf import feexpay
 from django_feexpay.crypto import Secret
 from django_feexpay.gateway.errors import WebhookRejectedError
 from django_feexpay.gateway.reports import hint_from
-from django_feexpay.gateway.signatures import verify
+from django_feexpay.gateway.signatures import HmacScheme, headers_read, verify
 from django_feexpay.payments import webhook_hints, webhook_rejects
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.private import PrivateBytes, PrivateDict
+from django_feexpay.private import PrivateDict, PrivateText
 from django_feexpay.problems import problem_response
-from django_feexpay.webhooks import url_token
+from django_feexpay.webhooks import bodies, refusal_log, url_token
 
 logger = logging.getLogger("django_feexpay.webhooks")
 
@@ -42,43 +44,55 @@ class WebhookView(View):
         """
         return login_not_required(transaction.non_atomic_requests(csrf_exempt(super().as_view(**initkwargs))))
 
+    @log_context.entry_point(log_context.WEBHOOK)
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if token := kwargs.get("token"):
             url_token.hide(request, token)
         return super().dispatch(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, token: Secret | None = None) -> HttpResponse:
-        if request.content_type != "application/json":
-            return problem_response(request, "unsupported_media_type")
+        now = conf.now()
         try:
-            raw = PrivateBytes(request.read(strict_json.MAX_BYTES + 1))  # up to the limit, whatever Content-Length says
-            if len(raw) > strict_json.MAX_BYTES:
-                return problem_response(request, "payload_too_large")
-            _authenticate(request, raw, token)
-            webhook_hints.receive(hint_from(strict_json.load(raw)))
+            raw = bodies.read_body(request)
+            _authenticate(request, raw, token, now)
+            webhook_hints.receive(hint_from(strict_json.load(raw)), sender=client_key(request))
+        except bodies.BodyRefusedError as error:
+            return refusal_log.log(problem_response(request, error.code, detail=str(error)))
         except WebhookRejectedError as error:
-            logger.warning("webhook rejected: %s", error.cause_code)
-            webhook_rejects.note(conf.now())
+            webhook_rejects.note(now)
             text = _("The proof of this webhook is missing or wrong, so nothing was stored. Check its secret.")
-            return problem_response(request, "not_authenticated", detail=text, headers={"WWW-Authenticate": "Webhook"})
+            headers = {"WWW-Authenticate": "Webhook"}
+            refusal = problem_response(request, "not_authenticated", detail=text, headers=headers)
+            return refusal_log.log(refusal, error.cause_code)
         except strict_json.MalformedBodyError as error:
-            return problem_response(request, "malformed_request", detail=str(error))
+            return refusal_log.log(problem_response(request, "malformed_request", detail=str(error)))
         except (DatabaseError, NotAllowedError) as error:
             logger.error("webhook not stored: %s", type(error).__name__)
             return problem_response(request, "gateway_unavailable")
         return JsonResponse({"received": True})
 
     def http_method_not_allowed(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        return problem_response(request, "method_not_allowed", headers={"Allow": "POST"})
+        return refusal_log.log(problem_response(request, "method_not_allowed", headers={"Allow": "POST"}))
 
 
-def _authenticate(request: HttpRequest, raw: bytes, token: Secret | None) -> None:
+def _authenticate(request: HttpRequest, raw: bytes, token: Secret | None, now: datetime) -> None:
+    scheme = feexpay.webhook_hmac
     verify(
         modes=feexpay.webhook_modes,
         secrets=feexpay.webhook_secrets,
         body=raw,
-        headers=PrivateDict(request.headers),
+        headers=_headers(request, scheme),
         url_token=token.reveal() if token else "",
-        now=conf.now().timestamp(),
-        scheme=feexpay.webhook_hmac,
+        now=now.timestamp(),
+        scheme=scheme,
     )
+
+
+def _headers(request: HttpRequest, scheme: HmacScheme) -> PrivateDict:
+    """The headers of a proof, out of META: a forged webhook must be cheap, and `request.headers` reads all of them."""
+    read = ((name, _header(request, name)) for name in headers_read(scheme))
+    return PrivateDict({name: value for name, value in read if value})
+
+
+def _header(request: HttpRequest, name: str) -> PrivateText:
+    return PrivateText(request.META.get("HTTP_" + name.upper().replace("-", "_"), ""))

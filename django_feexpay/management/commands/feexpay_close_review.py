@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from django_feexpay import log_context
 from django_feexpay.catalogue import money
 from django_feexpay.models import Attempt, Credit, Payment, ReviewDecision
 from django_feexpay.payments import reviews
@@ -31,6 +32,7 @@ class Command(BaseCommand):
         parser.add_argument("--actor", required=True, metavar="USERNAME", help="the user who decides")
         parser.add_argument("--approve", action="store_true", help="approve what another person proposed")
 
+    @log_context.entry_point(log_context.COMMAND)
     def handle(self, *args: Any, **options: Any) -> None:
         payment_id = options["payment"]
         if not Payment.objects.filter(pk=payment_id).exists():

@@ -20,6 +20,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django_feexpay.background.worker import Worker
 from django_feexpay.catalogue.web_addresses import LOOPBACK
 from django_feexpay.conf import feexpay
+from django_feexpay.gateway.signatures import current
 from django_feexpay.monitoring.webhook_route import webhook_path
 
 _START_SECONDS = 20
@@ -79,7 +80,8 @@ def _sandbox_variables(webhook_url: str, state: str) -> dict[str, str]:
         "shop_id": feexpay.shop_id,
     }
     for mode in feexpay.webhook_modes:
-        secret = next((one.value for one in feexpay.webhook_secrets if one.mode in (mode, None)), "")
+        secrets = current(feexpay.webhook_secrets, time.time())
+        secret = next((one.value for one in secrets if one.mode in (mode, None)), "")
         if mode == "url_token":
             named["webhook_url"] = f"{webhook_url}{secret}/"
         elif mode != "status":

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from django_feexpay import conf
+from django_feexpay import conf, log_context
 from django_feexpay.gateway.errors import MisconfiguredError
+from django_feexpay.management.stop_signals import stop_by_signal
 from django_feexpay.models import Comparison, Discrepancy
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation.run import begin, compare
@@ -41,6 +38,7 @@ class Command(BaseCommand):
             "--json", action="store_true", help="one JSON object per difference, then one for the comparison"
         )
 
+    @log_context.entry_point(log_context.COMMAND)
     def handle(self, *args: Any, **options: Any) -> None:
         comparison = self._begin(options["first"], options["last"])
         write = self._write_json if options["json"] else self._write
@@ -127,21 +125,6 @@ class Command(BaseCommand):
             raise CommandError(f"{row.open_count} differences are open: see the admin", returncode=OPEN)
         if row.gap_count:
             raise CommandError("the history has gaps", returncode=INCOMPLETE)
-
-
-@contextmanager
-def stop_by_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set inside the block, so that the work under way finishes first."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # Python delivers signals to the main thread only
-        return
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _day(option: str, text: str | None) -> date | None:

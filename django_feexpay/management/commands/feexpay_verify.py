@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from django_feexpay.payments.invariants import INVARIANTS, Violation, name_of, violations
+from django_feexpay.payments.invariants import INVARIANTS, Violation, name_of, reading_every_row, violations
 
 
 class Command(BaseCommand):
@@ -24,19 +24,22 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object per violation and nothing else")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = 0
-        for rule in options["only"] or INVARIANTS:
-            started = time.monotonic()
-            broken = 0
-            for broken, violation in enumerate(violations([rule]), start=1):  # noqa: B007 -- counted by the loop
-                self._write(violation, options["json"])
-            found += broken
-            if not options["json"]:
-                sign = "✘" if broken else "✔"
-                seconds = time.monotonic() - started
-                self.stdout.write(f"{sign} {rule} {name_of(rule)}: {broken} broken, {seconds:.1f} s")
+        with reading_every_row():
+            found = sum(self._check(rule, options["json"]) for rule in options["only"] or INVARIANTS)
         if found:
             raise CommandError(f"{found} violations", returncode=1)
+
+    def _check(self, rule: str, as_json: bool) -> int:
+        """Print the violations of a rule, and return how many there are."""
+        started = time.monotonic()
+        broken = 0
+        for broken, violation in enumerate(violations([rule]), start=1):  # noqa: B007 -- counted by the loop
+            self._write(violation, as_json)
+        if not as_json:
+            sign = "✘" if broken else "✔"
+            seconds = time.monotonic() - started
+            self.stdout.write(f"{sign} {rule} {name_of(rule)}: {broken} broken, {seconds:.1f} s")
+        return broken
 
     def _write(self, violation: Violation, as_json: bool) -> None:
         if as_json:

@@ -43,6 +43,6 @@ def _full_name(code: str) -> str:
     spec = CATALOGUE.get(code)
     if spec is None:
         return code
-    french = (get_language() or "").startswith("fr")
-    country = spec.country_name_fr if french else spec.country_name_en
-    return f"{spec.name} ({country})" if spec.country else spec.name
+    language = get_language() or ""
+    name, country = spec.name_in(language), spec.country_in(language)
+    return f"{name} ({country})" if country else name
