@@ -6,19 +6,20 @@ import base64
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
+
+T = TypeVar("T")
 
 PASSWORD = "correct horse battery"
 PHONE, DESKTOP = (390, 844), (1280, 800)
@@ -31,6 +32,19 @@ _FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars"),
     *("--force-device-scale-factor=1", "--accept-lang=en-US", "--no-proxy-server"),
 )
+#: The first visible element of a selector that shows a text. One call, because a live page may replace its parts
+#: between two.
+_SHOWN = """
+const plain = (text) => text.replace(/\\s+/g, " ").toLowerCase();
+const seen = (element) => element.checkVisibility({opacityProperty: true, visibilityProperty: true})
+    && element.getBoundingClientRect().width > 0;
+const [css, text, part] = arguments;
+const shows = (element) => seen(element) && plain(element.innerText ?? element.textContent).includes(plain(text));
+const found = [...document.querySelectorAll(css)].find(shows);
+return (part ? found?.querySelector(part) : found) ?? null;
+"""
+#: What the driver says, besides "stale element", if the page replaced an element while it was read.
+_REPLACED = "Node with given id does not belong to the document"
 #: White around the element of a picture.
 _MARGIN = 4
 _BOX = """
@@ -85,15 +99,15 @@ class Browser:
 
     def click(self, css: str, text: str = "") -> None:
         """Click the first visible element that `css` selects and that shows `text`. The page stays."""
-        self._press(self.find(css, text))
+        self._press(css, text)
 
     def go(self, css: str, text: str = "") -> None:
         """Click a link or a button, and wait until another page stands in the place of this one."""
-        self._leave(self.find(css, text))
+        self._leave(self._press(css, text))
 
     def open_row(self, text: str) -> None:
         """Click the link of the row of a list that shows `text`."""
-        self._leave(self.find("#result_list tbody tr", text).find_element(By.CSS_SELECTOR, "th a"))
+        self._leave(self._press("#result_list tbody tr", text, "th a"))
 
     def fill(self, name: str, value: str) -> None:
         """Write into the field of this name, or choose the option of a list that shows `value`."""
@@ -107,9 +121,8 @@ class Browser:
     # --- what a person sees --------------------------------------------------------------------------
 
     def find(self, css: str, text: str = "") -> WebElement:
-        """Wait for a visible element. Raises: TimeoutException, with the page's text, if there is none."""
-        wait = WebDriverWait(self.driver, _WAIT_SECONDS)
-        return wait.until(lambda _driver: self._shown(css, text), f"no {css} {text!r} on {self.driver.current_url}")
+        """Wait for a visible element. Raises: TimeoutException, with the page's address, if there is none."""
+        return self._wait(lambda: self._shown(css, text), css, text)
 
     def has(self, css: str, text: str = "") -> bool:
         """Whether the page shows such an element now."""
@@ -117,11 +130,11 @@ class Browser:
 
     def text(self, css: str = "#main, #container") -> str:
         """The text of an element as it is shown, with usual spaces."""
-        return self.find(css).text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{NARROW NO-BREAK SPACE}", " ")
+        return self._text(css, "").replace("\N{NARROW NO-BREAK SPACE}", " ")
 
     def row(self, text: str, css: str = "#result_list") -> str:
         """The text of the row, in tables that `css` selects, that shows `text`."""
-        return self.find(f"{css} tbody tr", text).text.replace("\N{NO-BREAK SPACE}", " ")
+        return self._text(f"{css} tbody tr", text)
 
     def path(self) -> str:
         return self.driver.current_url.removeprefix(self.site)
@@ -170,25 +183,52 @@ class Browser:
         shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True})
         path.write_bytes(base64.b64decode(shot["data"]))
 
-    def _press(self, element: WebElement) -> None:
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-        element.click()
+    def _press(self, css: str, text: str, part: str = "") -> WebElement:
+        def press() -> WebElement | None:
+            if (element := self._shown(css, text, part)) is not None:
+                self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+                element.click()
+            return element
+
+        pressed = self._wait(press, css, text)
         self.clicks += 1
+        return pressed
 
     def _leave(self, element: WebElement) -> None:
         # The driver does not always wait: an answer that is slow to begin leaves it on the old page.
-        self._press(element)
-        WebDriverWait(self.driver, _WAIT_SECONDS).until(staleness_of(element), "the page did not change")
+        wait = WebDriverWait(self.driver, _WAIT_SECONDS)
+        wait.until(lambda _driver: self._read(element.is_enabled) is None, "the page did not change")
+
+    def _text(self, css: str, text: str) -> str:
+        def read() -> str | None:
+            element = self._shown(css, text)
+            return None if element is None else element.text
+
+        return self._wait(read, css, text).replace("\N{NO-BREAK SPACE}", " ")
+
+    def _wait(self, read: Callable[[], T | None], css: str, text: str) -> T:
+        wait = WebDriverWait(self.driver, _WAIT_SECONDS)
+        found = wait.until(lambda _driver: self._read(read), f"no {css} {text!r} on {self.driver.current_url}")
+        assert found is not None
+        return found
 
     def _command(self, name: str, values: dict[str, Any]) -> None:
         self.driver.execute_cdp_cmd(name, values)
 
-    def _shown(self, css: str, text: str) -> WebElement | None:
-        for element in self.driver.find_elements(By.CSS_SELECTOR, css):
-            shown = element.text.replace("\N{NO-BREAK SPACE}", " ") if text else ""
-            if element.is_displayed() and text.lower() in shown.lower():
-                return element
-        return None
+    def _shown(self, css: str, text: str, part: str = "") -> WebElement | None:
+        found: WebElement | None = self._read(lambda: self.driver.execute_script(_SHOWN, css, text, part))
+        return found
+
+    def _read(self, read: Callable[[], T]) -> T | None:
+        """None if the page, or its script, replaced the element while it was read."""
+        try:
+            return read()
+        except StaleElementReferenceException:
+            return None
+        except WebDriverException as error:
+            if _REPLACED not in (error.msg or ""):
+                raise
+            return None
 
 
 @contextmanager

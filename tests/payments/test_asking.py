@@ -465,22 +465,6 @@ def test_process_that_dies_between_the_moves_of_a_found_attempt_leaves_a_lease(
     assert (attempt.status, attempt.next_poll_at) == ("sending", clock.at + leases.LEASE)
 
 
-def test_search_costs_one_query(unsent: Payment, django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    attempt_id = pk(unsent)
-
-    with django_assert_num_queries(1):
-        reconcile.find_unsent(attempt_id, source=Source.WORKER)
-
-
-# --- the reference -------------------------------------------------------------------------------------------
-
-
-def test_first_reference_stays(payment: Payment) -> None:
-    assert reconcile.record_reference(only_attempt(payment), "another", Source.WORKER) is True
-
-    assert only_attempt(payment).gateway_reference == "ref-0001"
-
-
 def test_reference_of_an_attempt_that_was_never_sent_proves_that_it_was(
     unsent: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
@@ -499,48 +483,11 @@ def test_reference_of_an_attempt_that_was_never_sent_proves_that_it_was(
     )
 
 
-def test_reference_keeps_the_time_of_the_sending(page: Payment, clock: Clock) -> None:
-    sent_at = only_attempt(page).sent_at
-    Attempt.objects.update(created_at=clock.at - timedelta(seconds=9))
+def test_search_costs_one_query(unsent: Payment, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    attempt_id = pk(unsent)
 
-    assert reconcile.record_reference(only_attempt(page), "card-0001", Source.WORKER) is True
-
-    assert only_attempt(page).sent_at == sent_at
-
-
-def test_reference_of_another_attempt_goes_to_staff(
-    lost: Payment, begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
-    begin(merchant_reference="order-2")
-    assert reconcile.record_reference(only_attempt(lost), "ref-0002", Source.COMMAND) is False
-
-    event = lost.events.latest("id")
-    assert (event.to_status, event.because, event.source) == ("review", "reference_conflict", "command")
-    assert only_attempt(lost).gateway_reference is None
-
-
-def test_conflict_of_an_attempt_that_changed_meanwhile_is_polled_later(lost: Payment, begin: Begin) -> None:
-    begin(merchant_reference="order-2")
-    before = only_attempt(lost)
-    Attempt.objects.update(otp_count=1)
-
-    assert reconcile.record_reference(before, "ref-0002", Source.WORKER) is False
-
-    assert (only_attempt(lost).status, only_attempt(lost).poll_count) == ("unknown", 1)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_conflict_that_staff_closed_is_only_polled_later(
-    lost: Payment, begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
-    begin(merchant_reference="order-2")
-    ledger.move(pk(lost), Status.REVIEW, Cause(source=Source.WORKER, because="reference_conflict"))
-    ledger.move(pk(lost), Status.FAILED, Cause(source=Source.ADMIN, because="not_paid"))
-    polls = only_attempt(lost).poll_count
-
-    assert reconcile.record_reference(only_attempt(lost), "ref-0002", Source.WORKER) is False
-
-    assert (moves(lost)[-1], only_attempt(lost).poll_count) == ("failed", polls + 1)
+    with django_assert_num_queries(1):
+        reconcile.find_unsent(attempt_id, source=Source.WORKER)
 
 
 # --- no answer -------------------------------------------------------------------------------------------------

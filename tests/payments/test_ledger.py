@@ -10,12 +10,11 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from django_feexpay import request_ids
 from django_feexpay.lifecycle import ALLOWED, Status
 from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent
-from django_feexpay.models.append_only import AppendOnlyError
 from django_feexpay.payments import incidents, leases, ledger
 from django_feexpay.payments.audit import verification
 from django_feexpay.payments.ledger import Cause, Source
@@ -454,38 +453,7 @@ def test_each_signal_has_an_event_id_of_its_own(payment: Payment) -> None:
     assert len({message.event_id for message in OutboxMessage.objects.all()}) == 3
 
 
-# --- append-only events ---------------------------------------------------------------------------------
-
-
-def test_event_cannot_be_changed_or_deleted_through_the_model(payment: Payment) -> None:
-    event = payment.events.earliest("id")
-    event.because = "rewritten"
-
-    for forbidden in (
-        event.save,
-        event.delete,
-        payment.events.all().delete,
-        lambda: payment.events.update(because="rewritten"),
-    ):
-        with pytest.raises(AppendOnlyError):
-            forbidden()
-
-    assert payment.events.earliest("id").because == "started"
-
-
-@pytest.mark.postgres_only
-@pytest.mark.parametrize("statement", ["UPDATE {} SET because = 'x'", "DELETE FROM {}"])
-def test_event_cannot_be_changed_or_deleted_by_sql(payment: Payment, statement: str) -> None:
-    table = PaymentEvent._meta.db_table
-
-    with (
-        pytest.raises(Exception, match="append-only"),
-        transaction.atomic(),
-        connection.cursor() as cursor,
-    ):
-        cursor.execute(statement.format(table))
-
-    assert payment.events.earliest("id").because == "started"
+# --- the rows of a move ---------------------------------------------------------------------------------
 
 
 def test_events_of_an_attempt_form_a_chain(payment: Payment) -> None:
@@ -499,59 +467,6 @@ def test_events_of_an_attempt_form_a_chain(payment: Payment) -> None:
         ("expired", "review"),
         ("review", "successful"),
     ]
-
-
-# --- what the database itself refuses -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("status", ["created", "sending", "pending", "unknown"])
-def test_two_live_attempts_of_a_payment_are_impossible(payment: Payment, status: str) -> None:
-    first = only_attempt(payment)
-
-    with (
-        pytest.raises(IntegrityError, match=r"feexpay_one_live_attempt|feexpay_attempt\.payment_id"),
-        transaction.atomic(),
-    ):
-        Attempt.objects.create(
-            payment=payment,
-            ordinal=2,
-            status=status,
-            amount=5000,
-            expires_at=first.expires_at,
-            created_at=first.created_at,
-            updated_at=first.updated_at,
-        )
-
-
-def test_two_attempts_cannot_hold_one_reference(payment: Payment, begin: Begin) -> None:
-    other = only_attempt(begin(merchant_reference="another"))
-
-    with pytest.raises(IntegrityError, match="reference"), transaction.atomic():
-        Attempt.objects.filter(pk=other.pk).update(gateway_reference=only_attempt(payment).gateway_reference)
-
-
-@pytest.mark.parametrize(
-    ("model", "column", "value"),
-    [
-        (Payment, "amount", 0),
-        (Payment, "charged_amount", -1),
-        (Payment, "fee", -1),
-        (Payment, "status", "paid"),
-        (Attempt, "amount", 0),
-        (Attempt, "status", "done"),
-    ],
-)
-def test_database_refuses_impossible_values(
-    payment: Payment, model: type[Payment | Attempt], column: str, value: object
-) -> None:
-    with pytest.raises(IntegrityError), transaction.atomic():
-        model._default_manager.update(**{column: value})
-
-
-def test_user_with_payments_cannot_be_deleted(payment: Payment) -> None:
-    assert payment.user is not None
-    with pytest.raises(IntegrityError):
-        payment.user.delete()
 
 
 def test_opening_an_attempt_is_atomic(payment: Payment) -> None:

@@ -77,6 +77,7 @@ TARGETS = (
         "django_feexpay.payments.ledger",
         (
             "tests/payments/test_ledger.py",
+            "tests/payments/test_database_constraints.py",
             "tests/payments/test_two_persons.py",
             "tests/payments/test_paid_orders.py",
             "tests/payments/test_audit_chain.py::test_next_move_chains_the_older_events_first",
@@ -87,6 +88,7 @@ TARGETS = (
         "django_feexpay.payments.reconcile",
         (
             "tests/payments/test_asking.py",
+            "tests/payments/test_references.py",
             "tests/payments/test_settling.py",
             "tests/payments/test_status_reads.py",
             "tests/payments/test_reconcile.py",
