@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import axe_core_python
 import pytest
 from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
@@ -45,6 +46,7 @@ return (part ? found?.querySelector(part) : found) ?? null;
 """
 #: What the driver says, besides "stale element", if the page replaced an element while it was read.
 _REPLACED = "Node with given id does not belong to the document"
+_AXE = Path(axe_core_python.__file__).with_name("axe.min.js").read_text("utf-8")
 #: White around the element of a picture.
 _MARGIN = 4
 _BOX = """
@@ -151,6 +153,12 @@ class Browser:
         """The parts of the page that a person must scroll sideways to read; source texts may scroll."""
         found: list[str] = self.driver.execute_script(_CUT_OFF)
         return found
+
+    def barriers(self) -> list[tuple[str, str]]:
+        """What axe finds on the page: the name of the rule, and the element that breaks it."""
+        self.driver.execute_script(_AXE)
+        broken = self.driver.execute_async_script("axe.run().then((found) => arguments[0](found.violations))")
+        return [(rule["id"], node["html"]) for rule in broken for node in rule["nodes"]]
 
     def brightness(self, css: str) -> float:
         """The ground of an element: 0 is black, 1 is white."""

@@ -34,6 +34,18 @@ def test_docs_of_the_api_break_no_rule(browser: Browser) -> None:
     assert [line for line in browser.errors() if "status of 401" not in line] == []
 
 
+def test_texts_of_the_api_docs_can_be_read(browser: Browser) -> None:
+    """The other findings of axe on this page are of Swagger UI's own structure."""
+    for look in LOOKS:
+        browser.look(**look)
+        browser.open("/api/v1/docs/")
+        browser.find("#swagger-ui .opblock-summary", "initiate/")
+        browser.find("#swagger-ui .json-schema-2020-12-expand-deep-button")
+
+        pale = [element for rule, element in browser.barriers() if rule == "color-contrast"]
+        assert (look, pale) == (look, [])
+
+
 @pytest.mark.parametrize("path", ["/", "/payments", "/control", "/no-such-page"])
 def test_page_of_the_sandbox_breaks_no_rule(browser: Browser, running_sandbox: RunningSandbox, path: str) -> None:
     browser.driver.get(running_sandbox.base_url + path)
