@@ -26,10 +26,11 @@ class Tally:
         self._pending: Counter[str] = Counter()
         self._next_write = 0.0
 
-    def note(self, name: str, number: int = 1) -> None:
-        """Count events. Writes in the caller's thread, outside its transactions."""
+    def note(self, *names: str, number: int = 1) -> None:
+        """Count `number` events of each name. Writes in the caller's thread, outside its transactions."""
         with self._lock:
-            self._pending[name] += number
+            for name in names:
+                self._pending[name] += number
             if time.monotonic() < self._next_write:
                 return
         self.flush()

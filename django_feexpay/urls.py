@@ -13,6 +13,9 @@ from django_feexpay.webhooks.views import WebhookView
 app_name = "feexpay"
 
 _patterns = [
+    # First: Django tries the patterns in turn, and a forged webhook must cost little.
+    path("webhook/", WebhookView.as_view(), name="webhook"),
+    path("webhook/<feexpay_token:token>/", WebhookView.as_view(), name="webhook_with_token"),
     path("initiate/", api.InitiateView.as_view(), name="initiate"),
     path("<uuid:payment_id>/status/", api.StatusView.as_view(), name="status"),
     path("<uuid:payment_id>/events/", api.EventsView.as_view(), name="events"),
@@ -26,8 +29,6 @@ _patterns = [
     path("health/live/", api.LiveView.as_view(), name="live"),
     path("health/ready/", api.ReadyView.as_view(), name="ready"),
     path("metrics/", MetricsView.as_view(), name="metrics"),
-    path("webhook/", WebhookView.as_view(), name="webhook"),
-    path("webhook/<feexpay_token:token>/", WebhookView.as_view(), name="webhook_with_token"),
 ]
 
 urlpatterns = measured(_patterns)

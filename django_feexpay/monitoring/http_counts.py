@@ -27,8 +27,7 @@ def note(route: str, status: int, seconds: float) -> None:
     if not cache_counts():
         return
     minute = int(conf.now().timestamp()) // 60
-    for kind in _kinds(route, status, seconds):
-        _tally.note(f"http:{minute}:{kind}")
+    _tally.note(*(f"http:{minute}:{kind}" for kind in _kinds(route, status, seconds)))
 
 
 def _kinds(route: str, status: int, seconds: float) -> list[str]:

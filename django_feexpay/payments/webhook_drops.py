@@ -36,7 +36,7 @@ class Drops:
 def note(number: int = 1) -> None:
     """Count dropped webhooks. At most one write a second in each process. Never raises."""
     if number:
-        _tally.note(f"{_PREFIX}{int(conf.now().timestamp()) // 60}", number)
+        _tally.note(f"{_PREFIX}{int(conf.now().timestamp()) // 60}", number=number)
 
 
 def read(now: datetime) -> Drops:
