@@ -318,6 +318,27 @@ def test_payment_of_an_erased_person_cannot_be_retried(settle: Settle, run: Run,
     assert refused.value.code == "not_retryable"
 
 
+def test_payer_who_is_erased_during_a_retry_is_not_asked_again(
+    settle: Settle, run: Run, clock: Clock, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = settle(approved=False)
+    pass_days(clock, 8)
+    ask = retry.reconcile
+
+    def erase_meanwhile(*args: Any, **kwargs: Any) -> bool:
+        run("feexpay_erase_subject", "--user", "ama")
+        return ask(*args, **kwargs)
+
+    monkeypatch.setattr(retry, "reconcile", erase_meanwhile)
+
+    with pytest.raises(NotAllowedError) as refused:
+        retry.retry(payment.pk, source=Source.API, phone="0161000051")
+
+    assert refused.value.code == "not_retryable"
+    assert Payment.objects.get().is_erased
+    assert (Attempt.objects.get().masked_msisdn, len(gateway.charges)) == ("", 1)
+
+
 def test_payers_of_old_payments_are_erased(settle: Settle, clock: Clock, configure: Callable[..., None]) -> None:
     configure(RETENTION={"payers": "2y"})
     settle(merchant_reference="order-7", **DETAILS)
