@@ -17,7 +17,10 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """The status of an attempt. A payment has the status of its newest attempt, or SUCCESSFUL once it is credited."""
+    """The status of an attempt. A payment has the status of its newest attempt, with two exceptions.
+
+    It is SUCCESSFUL once it is credited. It is REVIEW while an earlier attempt is under review and the newest failed.
+    """
 
     CREATED = "created"  # stored, not sent
     SENDING = "sending"  # being sent; after its lease it becomes UNKNOWN, never resent

@@ -67,7 +67,7 @@ def start_payment(
     currency: "" for the provider's own. return_hosts: the hosts that `return_url` and `cancel_url` may name.
     idempotency_key: the same call with the same key returns the same payment; needs a user.
     language: "fr", …: the payer's, for notifications; "" for the active one. Not offered by LANGUAGES: LANGUAGE_CODE.
-    Raises: NotAllowedError if the payment may not be started, and then nothing was written or sent; TypeError and
+    Raises: NotAllowedError if the payment may not be started: no payment was written, no payer asked; TypeError and
     ValueError for a mistake in the calling code.
     """
     phone, otp, first_name, last_name, email = _private(phone, otp, first_name, last_name, email)
@@ -119,7 +119,9 @@ astart_payment = _asynchronous(start_payment)
 def retry_payment(payment_id: UUID | str, *, phone: str = "", otp: str = "") -> Payment:
     """Ask FeexPay about every earlier attempt. If all of them failed for certain, start a new one.
 
-    Raises: NotAllowedError `payment_open`, `not_retryable`, `provider_unavailable`.
+    phone: another number; "" for the same one. otp: for a provider whose payer gets a code before the start.
+    Raises: NotAllowedError `payment_open`, `not_retryable`, `duplicate_payment`, `provider_unavailable`,
+    `gateway_unavailable`, `too_many_prompts`, `validation_error`.
     """
     phone, otp = _private(phone, otp)
     refuse_outer_atomic()
@@ -141,7 +143,8 @@ def submit_otp(payment_id: UUID | str, otp: str) -> Payment:
 def reconcile_payment(payment_id: UUID | str, *, total_seconds: float | None = None) -> Payment:
     """Ask FeexPay now about every attempt of a payment, settle it by the answers and return it.
 
-    total_seconds: the timeout for each attempt, where a payer waits for your page.
+    total_seconds: the timeout for each attempt, where a payer waits for your page. An attempt about which FeexPay does
+    not answer stays as it is, and the worker asks again.
     """
     refuse_outer_atomic()
     payment = _read(payment_id)

@@ -21,7 +21,7 @@ from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock, Guard
 from tests.sandbox.running import RunningSandbox, run_sandbox
 
-pytest_plugins = ("tests.leak_watch",)
+pytest_plugins = ("tests.leak_watch", "tests.payment_fixtures")
 
 # `make test` uses the same examples each time, so that a failure comes from the last change. `make nightly` uses new
 # examples; each of its findings becomes a fixed example. There is no deadline, because the machine may be busy.

@@ -18,9 +18,10 @@ class FieldError:
 
 @dataclass(eq=False)
 class NotAllowedError(Exception):
-    """The request is refused; nothing was written and nothing was sent.
+    """The request is refused: no payment and no attempt was started, and no payer was asked.
 
-    `payment_id` names the payment that is the reason. `retry_after_seconds`: when to ask again.
+    FeexPay may have been asked first, and its answer may have settled a payment. With `otp_rejected` the payer's code
+    was sent. `payment_id` names the payment that is the reason. `retry_after_seconds`: when to ask again.
     """
 
     code: str

@@ -23,7 +23,7 @@ from django_feexpay import conf
 from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS, Word
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.gateway.reports import echo_kept_in
-from django_feexpay.lifecycle import LIVE, NEVER_ARRIVED, Status, may_move
+from django_feexpay.lifecycle import LIVE, NEVER_ARRIVED, PublicStatus, Status, may_move, statuses_of
 from django_feexpay.models import (
     Attempt,
     Comparison,
@@ -109,15 +109,20 @@ def name_of(rule: str) -> str:
 def successful_means_credited() -> Iterator[str]:
     """I2: a payment is SUCCESSFUL exactly if one of its own attempts has a credit.
 
-    Otherwise its newest attempt gives its status. A second credit is impossible: the payment is the credit's primary
-    key.
+    Otherwise its newest attempt gives its status; if that one failed, an earlier one under review does. A second credit
+    is impossible: the payment is the credit's primary key.
     """
     unlike = Q(status=Status.SUCCESSFUL, credit=None) | (~Q(status=Status.SUCCESSFUL) & Q(credit__isnull=False))
     for pk, status in _rows(Payment.objects.filter(unlike), "pk", "status"):
         yield f"payment {pk}: {status} {'without' if status == Status.SUCCESSFUL else 'with'} a credit"
-    differing = Payment.objects.filter(credit=None).exclude(latest_attempt__status=F("status"))
+    reviewed = Attempt.objects.filter(payment=OuterRef("pk"), status=Status.REVIEW)
+    by_review = Q(Exists(reviewed), latest_attempt__status__in=statuses_of(PublicStatus.FAILED))
+    uncredited = Payment.objects.filter(credit=None)
+    differing = uncredited.exclude(latest_attempt__status=F("status")).exclude(by_review, status=Status.REVIEW)
     for pk, status, newest in _rows(differing, "pk", "status", "latest_attempt__status"):
         yield f"payment {pk}: {status}, its newest attempt {newest}"
+    for pk, status in _rows(uncredited.filter(by_review).exclude(status=Status.REVIEW), "pk", "status"):
+        yield f"payment {pk}: {status}, an earlier attempt is under review"
     for pk in _ids(Credit.objects.exclude(attempt__payment=F("payment"), attempt__status=Status.SUCCESSFUL)):
         yield f"credit {pk}: its attempt is another payment's, or not successful"
 

@@ -188,14 +188,27 @@ def _update_payment(payment: Payment, attempt: Attempt, event: PaymentEvent, at:
     """Write the consequences of a move for its payment: the status, the credit of `amount`, the signals."""
     if attempt.life_status is Status.SUCCESSFUL:
         _credit_once(payment, attempt, event, at, amount)
-    elif payment.status != Status.SUCCESSFUL and payment.latest_attempt_id == attempt.pk:
-        was = payment.public_status
-        _set_status(payment, attempt.life_status, at, settled_at=attempt.settled_at)
+    elif payment.status != Status.SUCCESSFUL:
+        was, status = payment.public_status, _status_of_uncredited(payment, attempt)
+        if payment.latest_attempt_id == attempt.pk or status != payment.status:
+            _set_status(payment, status, at, settled_at=at if public(status) is PublicStatus.FAILED else None)
         if was is PublicStatus.PENDING and payment.public_status is PublicStatus.FAILED:
             _enqueue_signal(payment, Signal.FAILED, at)
     if attempt.life_status is Status.REVIEW:
         _enqueue_signal(payment, Signal.NEEDS_REVIEW, at)
     payment.save(update_fields=["status", "updated_at", "settled_at", "event_count", "chain_hash"])
+
+
+def _status_of_uncredited(payment: Payment, moved: Attempt) -> Status:
+    """The status of the newest attempt, or REVIEW if that one failed and an earlier one is under review.
+
+    Then the payer may have paid by the earlier one: they must not be told that nothing was paid, nor be asked again.
+    """
+    newest = moved if payment.latest_attempt_id == moved.pk else payment.attempt
+    if newest.ordinal == 1 or public(newest.life_status) is not PublicStatus.FAILED:
+        return newest.life_status
+    is_reviewed = Attempt.objects.filter(payment=payment, status=Status.REVIEW).exists()
+    return Status.REVIEW if is_reviewed else newest.life_status
 
 
 def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetime, amount: int) -> None:

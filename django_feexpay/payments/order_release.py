@@ -83,10 +83,11 @@ def _release(payment_id: UUID, reason: str, actor: str, source: Source) -> None:
 def _keeps_money(payment: Payment) -> bool:
     """Whether a charge of the payment did not go back: neither refunded, taken back by FeexPay, nor explained by staff.
 
-    A second charge is explained by its closed incident.
+    A second charge is explained by its closed incident. A reversal that was closed because no money was lost took
+    nothing back.
     """
     reversals = Incident.objects.filter(payment=payment, kind=Incident.Kind.REVERSED_AFTER_CREDIT)
-    is_taken_back = reversals.exists()
+    is_taken_back = reversals.exclude(resolution=Incident.Resolution.NO_MONEY_LOST).exists()
     for charge in refunds.charges_of(payment.pk):
         explained = charge.incident is not None and charge.incident.closed_at is not None
         if charge.owed > 0 and not (is_taken_back if charge.credited else explained):

@@ -14,6 +14,7 @@ from django.db import IntegrityError
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf, failpoints, log_context
+from django_feexpay.catalogue.outcomes import Word
 from django_feexpay.catalogue.payout_routes import PAYOUT_ROUTES
 from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.conf import feexpay
@@ -42,6 +43,8 @@ logger = logging.getLogger("django_feexpay.payments")
 #: After this many sends that surely never left, a payout fails as never sent.
 MAX_SENDS = 5
 _BACK_OFF = timedelta(seconds=20)
+#: How long FeexPay is asked about one payout while staff wait for the page.
+ASK_SECONDS = 5.0
 #: A payout that FeexPay may have got is not closed as not paid before this: its dashboard may show it late.
 NOT_PAID_AFTER = timedelta(hours=1)
 
@@ -54,20 +57,37 @@ _MOTIVE = "Refund of your payment"
 def approve_and_send(refund_id: int, *, reason: str, actor: str, source: Source) -> Payout:
     """Approve a proposed refund by payout and send it, or send an approved one again whose payout surely failed.
 
+    FeexPay is first asked again about earlier payouts of the refund that failed: a few failures turn into a success.
     Must run outside a transaction. If FeexPay's rate budget is spent, the worker sends it.
     Changes: Refund, Payout, PayoutEvent, StaffAction; OutboxMessage when it is paid.
     Raises: NotAllowedError `validation_error`, `not_by_payout`, `same_person`, `too_much`, `payout_open`,
-    `payout_failed_lately`, and those of `payout_terms.check`; InsideAtomicError.
+    `payout_failed_lately`, `gateway_unavailable`, and those of `payout_terms.check`; InsideAtomicError.
     Safe to repeat: yes, the second call is refused.
     """
     refuse_outer_atomic()
-    payout = _approve(refund_id, checked_reason(reason), actor, source)
+    reason = checked_reason(reason)
+    _refuse_unless_still_failed(refund_id, actor, source)
+    payout = _approve(refund_id, reason, actor, source)
     failpoints.hit("started")
     if not rate_budget.wait_seconds(rate_budget.SENDING):
         send(payout.pk, source=source)
     leases.call_due_listeners()  # a cluster's tasks ask what became of it
     payout.refresh_from_db()
     return payout
+
+
+def _refuse_unless_still_failed(refund_id: int, actor: str, source: Source) -> None:
+    """Ask FeexPay about the earlier payouts of a refund; refuse if one may have paid it, or if no answer comes."""
+    failed = Payout.objects.filter(refund=refund_id, state=PayoutState.FAILED, gateway_reference__isnull=False)
+    payment_id = Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id)
+    for payout_id in failed.order_by("created_at").values_list("pk", flat=True):
+        report = payout_polls.ask(payout_id, source=source, actor=actor, total_seconds=ASK_SECONDS)
+        if report is None:
+            message = _("FeexPay could not be asked about the earlier payout. Nothing was sent; try again soon.")
+            raise NotAllowedError("gateway_unavailable", message, payment_id=payment_id)
+        if report.word not in (Word.FAILED, Word.MISSING):
+            message = _("FeexPay no longer says that the earlier payout failed. Nothing was sent: look at that payout.")
+            raise NotAllowedError("payout_open", message, payment_id=payment_id)
 
 
 @durable()
@@ -185,7 +205,7 @@ def _reason_not_to_send(payout: Payout, *, known: bool) -> str:
 
 def _mark_accepted(payout: Payout, accepted: Accepted, source: Source) -> None:
     """Keep the reference. A final word in this answer settles nothing: it makes the payout due now, and a poll asks."""
-    is_final = accepted.word in (accepted.word.SUCCESSFUL, accepted.word.FAILED)
+    is_final = accepted.word in (Word.SUCCESSFUL, Word.FAILED)
     due_at = conf.now() if is_final else payout_polls.first_poll()
     changes = {"gateway_reference": accepted.reference, "next_poll_at": due_at, "reason_code": "", "poll_count": 0}
     cause = Cause(because="accepted", source=source, facts={"word": accepted.word})
@@ -238,7 +258,7 @@ def close(
         raise invalid("evidence", "required", _("Write what FeexPay's dashboard shows, in at most 500 characters."))
     if reference is None or (paid and not reference):
         raise invalid("outside_reference", "required", _("Write the reference that FeexPay's dashboard shows."))
-    payout_polls.ask(payout_id, source=source, actor=actor, total_seconds=5.0)
+    payout_polls.ask(payout_id, source=source, actor=actor, total_seconds=ASK_SECONDS)
     _close(payout_id, paid, reference, evidence, reason, actor, source)
 
 

@@ -106,7 +106,8 @@ def _released_too_early() -> QuerySet[Any]:
         filter=Q(attempt__refunds__credited=True, attempt__refunds__state=_State.RECORDED),
         default=0,
     )
-    taken_back = Incident.objects.filter(attempt=OuterRef("attempt"), kind=Incident.Kind.REVERSED_AFTER_CREDIT)
+    reversals = Incident.objects.filter(attempt=OuterRef("attempt"), kind=Incident.Kind.REVERSED_AFTER_CREDIT)
+    taken_back = reversals.exclude(resolution=Incident.Resolution.NO_MONEY_LOST)
     credits_ = Credit.objects.filter(payment__released_at__isnull=False).exclude(Exists(taken_back))
     return credits_.annotate(refunded=refunded).filter(refunded__lt=F("amount"))
 

@@ -58,9 +58,7 @@ def retry(
     log_context.bind(payment_id=payment.pk, provider=payment.provider_id)
     if payment.status == Status.SUCCESSFUL:
         raise NotAllowedError("not_retryable", _("This payment is paid."), payment_id=payment.pk)
-    if payment.is_erased:
-        message = _("The payer of this payment was erased. Please start a new payment.")
-        raise NotAllowedError("not_retryable", message, payment_id=payment.pk)
+    _refuse_erased(payment)
     if not payment.provider.is_available:
         raise NotAllowedError("provider_unavailable", unavailable(payment.provider, language))
     if not rates.may_be_used_again(payment):
@@ -130,6 +128,7 @@ def _open(
     idempotency.refuse_or_replay(key)
     current = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
     earlier = list(current.attempts.select_related("payment__provider").order_by("ordinal"))
+    _refuse_erased(current)  # the payer may have been erased while FeexPay was asked
     refuse_duplicates(other_payments_of_order(current))
     _refuse_unless_retryable(current, earlier)
     last, now = earlier[-1], conf.now()
@@ -149,6 +148,12 @@ def _open(
     ledger.open_attempt(current, attempt, cause, sending=not queued)
     idempotency.record(key, current, now)
     return attempt
+
+
+def _refuse_erased(payment: Payment) -> None:
+    if payment.is_erased:
+        message = _("The payer of this payment was erased. Please start a new payment.")
+        raise NotAllowedError("not_retryable", message, payment_id=payment.pk)
 
 
 def _refuse_unless_retryable(payment: Payment, earlier: list[Attempt]) -> None:

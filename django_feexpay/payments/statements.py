@@ -14,7 +14,7 @@ from functools import cached_property
 from operator import add, attrgetter
 from typing import Any
 
-from django.db.models import Count, F, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce, TruncDate
 from django.utils import timezone
 
@@ -181,13 +181,18 @@ def _credits(period: Period, provider: str) -> Iterator[_Moved]:
 
 
 def _double_charges(period: Period, provider: str) -> Iterator[_Moved]:
-    for code, currency, day, count, taken, fees in _incidents(Incident.Kind.DUPLICATE_CHARGE, period, provider):
+    # The second payment of an order is credited, too: its incident is about a charge that stands among the credits.
+    reference = Coalesce("attempt__gateway_reference", Value(""))
+    is_credited = Q(attempt__credit__isnull=False, gateway_reference__iexact=reference)
+    incidents = Incident.objects.filter(kind=Incident.Kind.DUPLICATE_CHARGE).exclude(is_credited)
+    for code, currency, day, count, taken, fees in _incidents(incidents, period, provider):
         yield code, currency, day, Figures(double_charge_count=count, double_charges=taken, fees=fees)
 
 
 def _reversals(period: Period, provider: str) -> Iterator[_Moved]:
     # FeexPay's sources do not say that it gives its fee back, so the fee of the credit stays.
-    for code, currency, day, count, taken, _fees in _incidents(Incident.Kind.REVERSED_AFTER_CREDIT, period, provider):
+    incidents = Incident.objects.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT)
+    for code, currency, day, count, taken, _fees in _incidents(incidents, period, provider):
         yield code, currency, day, Figures(reversal_count=count, reversals=taken)
 
 
@@ -201,12 +206,12 @@ def _refunds(period: Period, provider: str) -> Iterator[_Moved]:
 _KEY = ("payment__provider_id", "statement_currency", "day")
 
 
-def _incidents(kind: Incident.Kind, period: Period, provider: str) -> Iterable[tuple[Any, ...]]:
-    """Provider, currency, day, count, amount and fees of the incidents.
+def _incidents(incidents: QuerySet[Incident], period: Period, provider: str) -> Iterable[tuple[Any, ...]]:
+    """Provider, currency, day, count, amount and fees of these incidents.
 
     For an incident without an amount, the amount of its attempt counts.
     """
-    rows = _by_day(_of(Incident.objects.filter(kind=kind), provider), "opened_at", period, "payment__charged_currency")
+    rows = _by_day(_of(incidents, provider), "opened_at", period, "payment__charged_currency")
     taken = Sum(Coalesce("amount", "attempt__amount"))
     sums = rows.annotate(count=Count("pk"), taken=taken, fees=Sum("payment__fee"))
     yield from sums.values_list(*_KEY, "count", "taken", "fees")

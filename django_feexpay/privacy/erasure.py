@@ -25,6 +25,7 @@ from django_feexpay.lifecycle import PublicStatus, Status, statuses_of
 from django_feexpay.models import (
     LIVE_PAYOUTS,
     Attempt,
+    Checkout,
     Erasure,
     IdempotencyRecord,
     Incident,
@@ -108,7 +109,7 @@ def erase(subject: Subject, *, actor: str, source: Source, reason: str = "", sto
     """Erase a person now, as far as payments have ended; the purge does the rest.
 
     `actor`: the primary key of a user, or the name of a command.
-    Changes: Payment, Attempt, Payout (columns about the payer), WebhookDelivery (bodies), IdempotencyRecord,
+    Changes: Payment, Attempt, Payout, Checkout (columns about the payer), WebhookDelivery (bodies), IdempotencyRecord,
     PromptLift, ReportFile, Erasure, StaffAction. Raises: StoppedError.
     Safe to repeat: yes, the second call finds nothing left; an interrupted one is continued by the purge.
     """
@@ -204,6 +205,7 @@ def _erase_payers(payments: QuerySet[Payment], hashes: list[str] | None) -> int:
     IdempotencyRecord.objects.filter(payment__in=ids).delete()
     Payment.objects.filter(pk__in=ids).update(description="", metadata={}, idempotency_key="", language="")
     without_user = [row for row in rows if hashes is None or row.user_id is None]
+    Checkout.objects.filter(payment__in=[row.pk for row in without_user]).update(return_url="", cancel_url="")
     for row in without_user:
         row.erased_at = row.erased_at if row.pseudonym else now
         row.pseudonym = row.pseudonym or _pseudonym(row)

@@ -110,7 +110,7 @@ def remember_address(request: HttpRequest | Request, account: str) -> None:
     """After a successful sign-in: make its address a usual one of the account. Safe to repeat: yes."""
     try:
         cache.set(_usual_address(_address(request), account.casefold()), 1, _USUAL_ADDRESS_SECONDS)
-    except Exception as error:  # the sign-in counts more than the memory of it
+    except Exception as error:  # as above; and a sign-in that succeeded must not fail because of the cache
         logger.error("usual address not kept: %s", type(error).__name__)
 
 

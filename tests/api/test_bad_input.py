@@ -14,7 +14,7 @@ from shop.models import CoinPack
 
 from django_feexpay.models import Provider
 from tests.api.caller import Caller, assert_problem, initiate_body, row_counts
-from tests.api.conftest import Configure
+from tests.conftest import Configure
 
 pytestmark = pytest.mark.django_db
 

@@ -22,7 +22,6 @@ from django_feexpay.gateway.errors import NotSentError, OutcomeUnknownError
 from django_feexpay.gateway.transport import HttpTransport, Timeouts, WireRequest
 from django_feexpay.private import PrivateBytes
 from tests.api.caller import BASE, Caller
-from tests.api.conftest import Configure
 from tests.api.error_reports import (
     API_KEY,
     HASH_KEY,
@@ -38,6 +37,7 @@ from tests.api.error_reports import (
     leaks_of,
     shown,
 )
+from tests.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway, refuse
 from tests.payments.fakes import Clock
 from tests.webhooks.webhook_requests import delivery

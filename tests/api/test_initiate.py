@@ -12,7 +12,7 @@ from shop.models import CoinPack
 
 from django_feexpay.models import Attempt, Credit, IdempotencyRecord, Payment
 from tests.api.caller import Caller, assert_problem
-from tests.api.conftest import Configure
+from tests.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway, answer_429, cannot_reach, lose_the_answer, refuse
 from tests.payments.fakes import Clock, sweep
 from tests.sandbox.running import RunningSandbox, run_sandbox

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 
 from django_feexpay.models import IdempotencyRecord, Payment
 from tests.api.caller import Caller, assert_problem, row_counts
-from tests.api.conftest import Configure
+from tests.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock, sweep_at_next_poll
 from tests.payments.threads import at_once

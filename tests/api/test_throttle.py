@@ -19,7 +19,7 @@ from django.db import connection
 
 from tests import limited_site
 from tests.api.caller import BASE, Caller, assert_problem, new_token, row_counts
-from tests.api.conftest import Configure
+from tests.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock
 

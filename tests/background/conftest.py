@@ -1,21 +1,6 @@
-"""The clock, guard and model gateway of tests/payments."""
-
 from __future__ import annotations
 
-from tests.payments.conftest import (
-    begin,
-    free_top_up,
-    guard,
-    order,
-    player,
-    signals,
-)
+from tests.payments.conftest import guarded_calls_and_any_price
 
-__all__ = [
-    "begin",
-    "free_top_up",
-    "guard",
-    "order",
-    "player",
-    "signals",
-]
+#: Of every test in this folder.
+__all__ = ["guarded_calls_and_any_price"]

@@ -11,9 +11,10 @@ from django.core import mail
 
 from tests.conftest import Configure
 from tests.notifications.mail_server import MailServer
-from tests.payments.conftest import begin, free_top_up, guard, order, signals
+from tests.payments.conftest import guarded_calls_and_any_price
 
-__all__ = ["begin", "free_top_up", "guard", "order", "signals"]
+#: Of every test in this folder.
+__all__ = ["guarded_calls_and_any_price"]
 
 EMAIL = "django_feexpay.notifications.EmailNotifier"
 

@@ -12,7 +12,7 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fakes import only_attempt
+from tests.payments.fakes import close_incident, only_attempt
 from tests.payments.test_refunds import charged_again, credited, give
 
 __all__ = ["charged_again", "credited"]
@@ -69,6 +69,20 @@ def test_money_that_feexpay_took_back_releases_the_order(credited: Payment, gate
     assert release(credited) == ""
     assert Incident.objects.get().kind == "reversed_after_credit"
     assert [str(violation) for violation in violations()] == []
+
+
+def test_order_stays_blocked_after_a_reversal_that_took_nothing_back(credited: Payment, gateway: ModelGateway) -> None:
+    gateway.last().status = "REVERSED"
+    reconcile(only_attempt(credited).pk, source=Source.WORKER)
+    gateway.last().approve()
+    close_incident(Incident.objects.get().pk, "FeexPay's support: it was shown by mistake")
+
+    assert release(credited) == "money_kept"
+
+    Payment.objects.update(released_at=credited.created_at)
+    assert [str(violation) for violation in violations()] == [
+        f"I22 payment {credited.pk}: its order was released, and its money is not back"
+    ]
 
 
 def test_open_payment_is_refused_while_it_may_still_succeed(begin: Begin, gateway: ModelGateway) -> None:

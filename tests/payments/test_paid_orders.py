@@ -7,9 +7,10 @@ from django.contrib.auth.models import User
 
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, Incident, Payment
-from django_feexpay.payments import ledger
+from django_feexpay.payments import ledger, statements
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Cause, Source
+from django_feexpay.payments.statements import Period
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock, only_attempt
@@ -52,6 +53,23 @@ def test_order_paid_by_two_payments_is_an_incident_of_the_later_one(
         "duplicate_charge_found",
     ]
     assert list(violations()) == []
+
+
+@pytest.mark.django_db
+def test_statement_counts_both_payments_of_an_order_once(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    """Both are credited: the double charge stands among the credits, with its fee."""
+    first = expire(begin(merchant_reference="order-1"))
+    second = only_attempt(begin(merchant_reference="order-1"))
+    succeed(second)
+    succeed(first)
+    assert Incident.objects.count() == 1
+
+    total = statements.make(Period(statements.today(), statements.today())).totals["XOF"]
+
+    assert (total.credit_count, total.gross) == (2, 10_000)
+    assert (total.double_charge_count, total.double_charges) == (0, 0)
+    assert total.fees == first.payment.fee + second.payment.fee > 0
+    assert total.net == 10_000 - total.fees
 
 
 @pytest.mark.django_db

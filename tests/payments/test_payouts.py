@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,6 +125,44 @@ def test_refusal_can_be_sent_again_by_the_second_person_only(credited: Payment, 
     assert code_of(lambda: send(refund, MAKER)) == "same_person"
     assert send(refund).state == "pending"
     assert code_of(lambda: send(refund, "3")) == "payout_open"
+    assert broken() == []
+
+
+def failed_lately_ago(payout: Payout, sandbox: RunningSandbox, clock: Clock) -> Payout:
+    """FeexPay reported the failure of a payout eleven minutes ago, and no poll has asked it since."""
+    sandbox.force(str(payout.gateway_reference), "FAILED", webhook=False)
+    work_until_over(payout, clock)
+    clock.advance(11 * 60)
+    return payout
+
+
+@pytest.mark.parametrize(("word", "state"), [("SUCCESSFUL", "recorded"), ("PENDING", "approved")])
+def test_failed_payout_that_feexpay_pays_after_all_is_not_sent_again(
+    credited: Payment, sandbox: RunningSandbox, tap: Tap, clock: Clock, word: str, state: str
+) -> None:
+    before, refund = balance(sandbox), propose(credited)
+    payout = failed_lately_ago(send(refund), sandbox, clock)
+    sandbox.force(str(payout.gateway_reference), word, webhook=False)
+
+    assert code_of(lambda: send(refund)) == "payout_open"
+
+    assert (state_of(refund), tap.sent) == (state, 1)
+    assert before - balance(sandbox) <= 2000
+    assert broken() == []
+
+
+def test_failed_payout_is_sent_again_only_after_feexpay_says_so_again(
+    credited: Payment, sandbox: RunningSandbox, tap: Tap, clock: Clock
+) -> None:
+    refund = propose(credited)
+    failed_lately_ago(send(refund), sandbox, clock)
+    tap.status = lambda reply: replace(reply, status=502)
+    assert code_of(lambda: send(refund)) == "gateway_unavailable"
+    tap.status = None
+
+    assert send(refund).state == "pending"
+
+    assert tap.sent == 2
     assert broken() == []
 
 

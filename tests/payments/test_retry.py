@@ -10,9 +10,10 @@ import pytest
 from django_feexpay.gateway.errors import OutcomeUnknownError
 from django_feexpay.gateway.transport import Transport, WireReply, WireRequest
 from django_feexpay.models import Attempt, Credit, Payment, Provider
-from django_feexpay.payments import idempotency
+from django_feexpay.payments import idempotency, outbox
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import AlreadyAnswered, Key
+from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
@@ -371,3 +372,75 @@ def test_queued_attempt_of_a_payment_credited_in_the_meantime_is_not_sent(
     payment = Payment.objects.get()
     assert (payment.status, payment.attempt.status) == ("successful", "rejected")
     assert Credit.objects.get().attempt == first
+
+
+@pytest.fixture
+def doubted(begin: Begin, gateway: ModelGateway, signals: Recorder) -> Payment:
+    """Two attempts: the first failed, and FeexPay says later that it took 4 999; the second waits for its payer."""
+    payment = begin(merchant_reference="order-7")
+    gateway.last().decline()
+    settle(payment, 1)
+    again(payment)
+    gateway.charges[0].approve()
+    gateway.charges[0].lies["amount"] = 4999
+    settle(payment, 1)
+    assert list(payment.attempts.values_list("status", flat=True)) == ["review", "pending"]
+    return payment
+
+
+def settle(payment: Payment, ordinal: int) -> str:
+    """Ask FeexPay about an attempt; the payment's status afterwards."""
+    reconcile(Attempt.objects.get(payment=payment, ordinal=ordinal).pk, source=Source.WORKER)
+    payment.refresh_from_db()
+    return payment.status
+
+
+def test_payment_is_under_review_while_an_earlier_attempt_may_be_paid(
+    doubted: Payment, begin: Begin, gateway: ModelGateway, signals: Recorder
+) -> None:
+    assert doubted.status == "pending"
+    gateway.charges[1].decline()
+
+    assert settle(doubted, 2) == "review"
+
+    assert (doubted.detail, doubted.settled_at) == ("under_review", None)
+    with pytest.raises(NotAllowedError, match="duplicate_payment"):
+        begin(merchant_reference="order-7")
+    assert refusal(doubted) == "payment_open"
+    outbox.deliver()
+    assert signals.names(doubted) == ["payment_failed", "payment_needs_review"]
+    assert len(gateway.charges) == 2
+    assert [str(violation) for violation in violations()] == []
+
+
+def test_failed_payment_comes_under_review_with_its_earlier_attempt(
+    begin: Begin, gateway: ModelGateway, signals: Recorder
+) -> None:
+    payment = begin(merchant_reference="order-7")
+    gateway.last().decline()
+    settle(payment, 1)
+    again(payment)
+    gateway.charges[1].decline()
+    assert settle(payment, 2) == "failed"
+    gateway.charges[0].approve()
+    gateway.charges[0].lies["amount"] = 4999
+
+    assert settle(payment, 1) == "review"
+
+    gateway.charges[0].decline()  # FeexPay decides it after all
+    gateway.charges[0].lies.clear()
+    assert settle(payment, 1) == "failed"
+    assert payment.settled_at is not None
+    outbox.deliver()
+    assert signals.names(payment) == ["payment_failed", "payment_failed", "payment_needs_review", "payment_failed"]
+    assert [str(violation) for violation in violations()] == []
+
+
+def test_verify_reports_a_failure_that_hides_a_review(doubted: Payment, gateway: ModelGateway) -> None:
+    gateway.charges[1].decline()
+    settle(doubted, 2)
+    Payment.objects.update(status="failed")
+
+    assert [str(violation) for violation in violations(["I2"])] == [
+        f"I2 payment {doubted.pk}: failed, an earlier attempt is under review"
+    ]

@@ -1,4 +1,4 @@
-"""The clock, guard and model gateway of tests/payments, and commands run as an operator runs them."""
+"""Payments that have ended, and commands run as an operator runs them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,12 @@ from django_feexpay.models import Payment
 from django_feexpay.payments import idempotency, outbox
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
-from tests.payments.conftest import (
-    Begin,
-    begin,
-    change_provider,
-    free_top_up,
-    guard,
-    order,
-    player,
-    signals,
-)
+from tests.payments.conftest import Begin, guarded_calls_and_any_price
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock, only_attempt
 
-__all__ = ["begin", "change_provider", "free_top_up", "guard", "order", "player", "signals"]
+#: Of every test in this folder.
+__all__ = ["guarded_calls_and_any_price"]
 
 Run = Callable[..., str]
 Settle = Callable[..., Payment]

@@ -20,6 +20,7 @@ from django.db.models import ProtectedError
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import (
     Attempt,
+    Checkout,
     Credit,
     Erasure,
     IdempotencyRecord,
@@ -42,7 +43,7 @@ from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.privacy import erasure, purge, subjects
-from tests.admin.conftest import make_payout
+from tests.admin.conftest import make_checkout, make_payout
 from tests.payments.conftest import Begin, MakeOrder
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock, only_attempt
@@ -141,6 +142,18 @@ def test_person_goes_and_the_books_stay(by: str, paid: Payment, settle: Settle, 
     assert action.detail == ({"by": "user", "user": str(paid_user().pk)} if by == "user" else {"by": "number"})
     row = Erasure.objects.get()
     assert (row.state, row.payment_count, row.number_sealed) == ("done", 1, None)
+
+
+def test_way_back_from_the_checkout_goes_with_its_payer(settle: Settle, player: User, run: Run) -> None:
+    """A shop may write an account or an order into it."""
+    payment = settle(phone_ending="51")
+    Checkout.objects.filter(pk=make_checkout(payment).pk).update(return_url="/a/afiavi/", cancel_url="/a/afiavi/")
+    run("feexpay_erase_subject", "--number", typed="+2290161000051\n")
+    assert Checkout.objects.get().return_url == "/a/afiavi/"  # the payment is still the user's
+
+    run("feexpay_erase_subject", "--user", "ama")
+
+    assert "afiavi" not in stored()
 
 
 def paid_user() -> User:
@@ -316,6 +329,27 @@ def test_payment_of_an_erased_person_cannot_be_retried(settle: Settle, run: Run,
         retry.retry(payment.pk, source=Source.ADMIN)
 
     assert refused.value.code == "not_retryable"
+
+
+def test_payer_who_is_erased_during_a_retry_is_not_asked_again(
+    settle: Settle, run: Run, clock: Clock, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = settle(approved=False)
+    pass_days(clock, 8)
+    ask = retry.reconcile
+
+    def erase_meanwhile(*args: Any, **kwargs: Any) -> bool:
+        run("feexpay_erase_subject", "--user", "ama")
+        return ask(*args, **kwargs)
+
+    monkeypatch.setattr(retry, "reconcile", erase_meanwhile)
+
+    with pytest.raises(NotAllowedError) as refused:
+        retry.retry(payment.pk, source=Source.API, phone="0161000051")
+
+    assert refused.value.code == "not_retryable"
+    assert Payment.objects.get().is_erased
+    assert (Attempt.objects.get().masked_msisdn, len(gateway.charges)) == ("", 1)
 
 
 def test_payers_of_old_payments_are_erased(settle: Settle, clock: Clock, configure: Callable[..., None]) -> None:

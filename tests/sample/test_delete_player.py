@@ -16,7 +16,6 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.terms import PaymentRequest
 from tests.conftest import Configure
-from tests.payments.conftest import guard  # noqa: F401 -- a fixture
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import only_attempt
 

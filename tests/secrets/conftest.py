@@ -10,8 +10,11 @@ from moto.server import ThreadedMotoServer
 
 from django_feexpay import conf
 from tests.conftest import Configure
-from tests.payments.conftest import free_top_up, guard, order, player  # noqa: F401 -- fixtures
+from tests.payments.conftest import guarded_calls_and_any_price
 from tests.secrets.stores import AwsStore, FileStore, Store, VaultStore, run_vault
+
+#: Of every test in this folder.
+__all__ = ["guarded_calls_and_any_price"]
 
 
 @pytest.fixture(scope="session")

@@ -18,21 +18,15 @@ from django_feexpay.gateway.errors import WebhookRejectedError
 from django_feexpay.gateway.signatures import MODES, WebhookSecret, verify
 from django_feexpay.models import Attempt, Credit, Payment, WebhookDelivery
 from tests.api.caller import Caller, assert_problem, row_counts
-from tests.api.conftest import guard  # noqa: F401 -- pytest finds the fixture by its name here
 from tests.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway, lose_the_answer
 from tests.payments.fakes import Clock, sweep, sweep_until_final
 from tests.repository.tree import ROOT
 from tests.webhooks.webhook_requests import delivery, hmac_header, post_webhook, raw
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("guard", "any_price")]
 
 SECRET = "a shared secret of more than 24 bytes"
-
-
-@pytest.fixture(autouse=True)
-def any_amount(configure: Configure) -> None:
-    configure(PAYABLE="any_amount")
 
 
 @pytest.fixture

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-from tests.api.conftest import (  # noqa: F401 -- pytest finds fixtures by their names here
-    any_price_and_empty_cache,
-    caller,
-    guard,
-    player,
-    real_socket,
-    sandbox,
-)
+from tests.api.conftest import caller, guarded_calls_and_any_price
+
+#: Fixtures of this folder.
+__all__ = ["caller", "guarded_calls_and_any_price"]

@@ -10,7 +10,7 @@ import pytest
 
 from django_feexpay.models import WebhookDelivery
 from tests.api.caller import assert_problem
-from tests.api.conftest import Configure
+from tests.conftest import Configure
 from tests.webhooks.webhook_requests import hmac_header, post_webhook, raw, standard_headers
 
 pytestmark = pytest.mark.django_db

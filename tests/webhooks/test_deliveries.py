@@ -18,7 +18,7 @@ from django_feexpay import conf
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, WebhookDelivery
 from tests.api.caller import BASE, Caller, row_counts
-from tests.api.conftest import Configure
+from tests.conftest import Configure
 from tests.payments.fake_gateway import Charge, ModelGateway, accept, lose_the_answer
 from tests.payments.fakes import Clock, sweep, sweep_at_next_poll
 from tests.sandbox.running import run_sandbox

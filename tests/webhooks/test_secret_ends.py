@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_feexpay.models import WebhookDelivery
-from tests.api.conftest import Configure
+from tests.conftest import Configure
 from tests.payments.fakes import Clock
 from tests.webhooks.webhook_requests import delivery, hmac_header, post_webhook, raw
 

@@ -23,7 +23,7 @@ from django_feexpay.crypto import Secret
 from django_feexpay.payments import webhook_hints
 from django_feexpay.webhooks.url_token import LOGGERS, TokenFilter, guard_logs
 from tests.api.caller import BASE, JSON
-from tests.api.conftest import Configure
+from tests.conftest import Configure
 from tests.webhooks.webhook_requests import post_webhook, raw
 
 pytestmark = pytest.mark.django_db
