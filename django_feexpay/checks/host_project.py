@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
+from django.db.utils import load_backend
 
 from django_feexpay.checks.messages import Messages, error, everywhere, on_deployment, warning
 from django_feexpay.conf import feexpay
@@ -24,13 +26,20 @@ QUEUE_TIMING_HINT = 'For example "timeout": 240, "retry": 480.'
 # --- the database ---------------------------------------------------------------------------------------
 
 
+def _vendor(database: Mapping[str, Any]) -> str:
+    """The product behind an entry of DATABASES. Engines of other packages, too, say which one they extend."""
+    vendor: str = load_backend(database["ENGINE"]).DatabaseWrapper.vendor
+    return vendor
+
+
 @everywhere
 def database_engine() -> Messages:
     database = settings.DATABASES["default"]
-    engine = database["ENGINE"]
-    if not any(vendor in engine for vendor in ("postgresql", "postgis", "sqlite3", "spatialite")):
-        yield error(21, f"The database {engine} is not supported.", "PostgreSQL in production, SQLite to start.")
-    if "sqlite" in engine and database.get("OPTIONS", {}).get("transaction_mode") != "IMMEDIATE":
+    vendor = _vendor(database)
+    if vendor not in ("postgresql", "sqlite"):
+        text = f"The database {database['ENGINE']} is not supported."
+        yield error(21, text, "PostgreSQL in production, SQLite to start.")
+    if vendor == "sqlite" and database.get("OPTIONS", {}).get("transaction_mode") != "IMMEDIATE":
         hint = 'Set DATABASES["default"]["OPTIONS"]["transaction_mode"] = "IMMEDIATE" and a timeout.'
         yield warning(7, "SQLite without IMMEDIATE transactions: writes fail with 'database is locked'.", hint)
 
@@ -84,10 +93,11 @@ def database_in_production() -> Messages:
     if settings.DEBUG:
         return
     database = settings.DATABASES["default"]
-    if "sqlite" in database["ENGINE"]:
+    vendor = _vendor(database)
+    if vendor == "sqlite":
         yield warning(6, "SQLite in production: one writer at a time, no row locks.", "Use PostgreSQL.")
     pooled = database.get("CONN_MAX_AGE", 0) != 0 or database.get("OPTIONS", {}).get("pool")
-    if "postgresql" in database["ENGINE"] and not pooled:
+    if vendor == "postgresql" and not pooled:
         hint = 'Set DATABASES["default"]["CONN_MAX_AGE"] = 60, or OPTIONS["pool"].'
         yield warning(8, "Each request opens a new database connection, which cuts the throughput to a fifth.", hint)
 

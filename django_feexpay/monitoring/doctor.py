@@ -34,7 +34,12 @@ from django_feexpay.gateway.transport import Timeouts, Transport, WireReply, Wir
 from django_feexpay.models import Heartbeat, OutboxMessage
 from django_feexpay.monitoring import facts, secrets_in_use
 from django_feexpay.monitoring.measurements import Measurements, pending_migrations
-from django_feexpay.monitoring.webhook_route import intercepting_middleware, is_refusal_of_ours, webhook_path
+from django_feexpay.monitoring.webhook_route import (
+    intercepting_middleware,
+    is_refusal_of_ours,
+    public_webhook_path,
+    webhook_path,
+)
 from django_feexpay.payments.audit import anchors
 from django_feexpay.privacy import key_rotation
 
@@ -348,9 +353,9 @@ def _webhook_route() -> Finding:
         advice = _('Add path("payments/", include("django_feexpay.urls")) to your urls.')
         return Finding(Mark.BAD, "webhook route", _("django_feexpay.urls is not mounted"), advice)
     if middleware := intercepting_middleware(path):
-        advice = _("Exempt %s from it: FeexPay has neither a session nor a login.") % path
+        advice = _("Exempt %s from it: FeexPay has neither a session nor a login.") % public_webhook_path()
         return Finding(Mark.BAD, "webhook route", _("%s answers instead of the webhook") % middleware, advice)
-    return Finding(Mark.GOOD, "webhook route", path)
+    return Finding(Mark.GOOD, "webhook route", public_webhook_path())
 
 
 # --- FeexPay ------------------------------------------------------------------------------------------
@@ -393,7 +398,9 @@ def _clock_error(subject: str, difference: timedelta) -> Finding:
 def _webhook_from_outside(url: str) -> Finding:
     """Send a GET to the address that you entered at FeexPay: our webhook refuses it with a problem document."""
     if not url:
-        advice = _("Give the address that FeexPay has: --webhook-url https://…%s") % (webhook_path() or "/webhook/")
+        advice = _("Give the address that FeexPay has: --webhook-url https://…%s") % (
+            public_webhook_path() or "/webhook/"
+        )
         return Finding(Mark.NOT_APPLICABLE, "webhook", _("not checked"), advice)
     request = WireRequest(
         method="GET", url=url, timeouts=Timeouts(connect=5, read=8, total=12), headers={"Accept": "application/json"}

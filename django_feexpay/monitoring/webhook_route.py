@@ -8,24 +8,36 @@ from contextlib import contextmanager
 
 from django.conf import settings
 from django.test import Client, override_settings
-from django.urls import NoReverseMatch, URLResolver, get_resolver, resolve, reverse
+from django.urls import NoReverseMatch, URLResolver, get_resolver, get_script_prefix, resolve, reverse
+
+
+def public_webhook_path() -> str:
+    """The webhook's path as FeexPay must know it, with FORCE_SCRIPT_NAME; "" where it is not mounted."""
+    path = webhook_path()
+    return path and get_script_prefix().removesuffix("/") + path
 
 
 def webhook_path(token: str = "") -> str:
     """The webhook's path under any prefix and namespaces; "" where `django_feexpay.urls` is not mounted.
 
+    It is the path that the project's urls resolve, without FORCE_SCRIPT_NAME, which a proxy removes from a request.
     token: of the `url_token` mode, which is the last part of the path.
     """
     name, arguments = ("webhook_with_token", [token]) if token else ("webhook", [])
     for namespace in _namespaces(get_resolver()):
         try:
-            path = reverse(f"{namespace}:{name}", args=arguments)
+            path = without_script_prefix(reverse(f"{namespace}:{name}", args=arguments))
         except NoReverseMatch:
             continue
         view_class = getattr(resolve(path).func, "view_class", None)
         if view_class is not None and view_class.__module__ == "django_feexpay.webhooks.views":
             return path
     return ""
+
+
+def without_script_prefix(path: str) -> str:
+    """A path of `reverse` as the project's urls resolve it."""
+    return "/" + path.removeprefix(get_script_prefix())
 
 
 def _namespaces(resolver: URLResolver, outer: str = "") -> Iterator[str]:

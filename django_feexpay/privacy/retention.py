@@ -24,6 +24,7 @@ from django_feexpay.models import (
     Heartbeat,
     IdempotencyRecord,
     OutboxMessage,
+    Payment,
     PromptLift,
     Purge,
     WebhookDelivery,
@@ -116,8 +117,8 @@ def idempotency(now: datetime) -> QuerySet[IdempotencyRecord]:
 
 def of_ended(rows: Rows) -> Rows:
     """The keys of payments that ended so long ago, too."""
-    ended_at = limit_of("idempotency", conf.now())
-    return rows.filter(payment__settled_at__lte=ended_at).exclude(payment__status__in=_PENDING)
+    ended = Payment.objects.filter(settled_at__lte=limit_of("idempotency", conf.now())).exclude(status__in=_PENDING)
+    return _whose_payment(rows, ended)
 
 
 def outbox(now: datetime) -> QuerySet[OutboxMessage]:
@@ -129,7 +130,12 @@ def outbox(now: datetime) -> QuerySet[OutboxMessage]:
 
 def of_paid(rows: Rows) -> Rows:
     """Those of paid payments. The others stay: a late success is announced as such if a failure was announced."""
-    return rows.filter(payment__status=Status.SUCCESSFUL)
+    return _whose_payment(rows, Payment.objects.filter(status=Status.SUCCESSFUL))
+
+
+def _whose_payment(rows: Rows, payments: QuerySet[Payment]) -> Rows:
+    """A subquery and not a join, because SQLite begins such a join with all these payments, for each batch of rows."""
+    return rows.filter(Exists(payments.filter(pk=OuterRef("payment_id"))))
 
 
 # --- comparisons -----------------------------------------------------------------------------------------

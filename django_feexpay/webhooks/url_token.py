@@ -15,11 +15,15 @@ from copy import copy
 from typing import Any
 from urllib.parse import quote
 
+from django.conf import settings
+from django.conf.urls.i18n import is_language_prefix_patterns_used
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, register_converter, reverse
 from django.urls.converters import StringConverter
+from django.utils.translation import get_language
 
 from django_feexpay.crypto import Secret
+from django_feexpay.monitoring.webhook_route import webhook_path, without_script_prefix
 
 HIDDEN = "***"
 
@@ -94,19 +98,26 @@ def _masked(request: HttpRequest) -> HttpRequest:
 
 
 def _without_token(text: str) -> str:
-    """Mask the rest of every path after the address of our webhook, whatever prefix a proxy or the host added, and the
-    signed part of the checkout's addresses, which is the key to a payment.
+    """Mask the rest of every path after the address of our webhook, whatever prefix a proxy or the host added and in
+    whatever language, and the signed part of the checkout's addresses, which is the key to a payment.
     """
-    if ":" in text and (checkout := _route("feexpay_checkout:page", "-")):
+    if ":" in text and (checkout := _in_any_language(_checkout_path())):
         text = re.sub(rf"({re.escape(checkout.removesuffix('-/'))})[^\s/?#\"']+:[^\s/?#\"']+", rf"\g<1>{HIDDEN}", text)
-    if "webhook/" in text and (webhook := _route("feexpay:webhook")):
+    if "webhook/" in text and (webhook := _in_any_language(webhook_path())):
         text = re.sub(rf"({re.escape(webhook)}){_END_OF_PATH}", rf"\g<1>{HIDDEN}\g<2>", text)
     return text
 
 
-def _route(name: str, *arguments: str) -> str:
-    """The path of a route; "" where the host does not include it."""
+def _checkout_path() -> str:
+    """The path of a checkout page with the address "-"; "" where the host does not include the checkout."""
     try:
-        return reverse(name, args=arguments)
+        return without_script_prefix(reverse("feexpay_checkout:page", args=["-"]))
     except NoReverseMatch:
         return ""
+
+
+def _in_any_language(path: str) -> str:
+    """The part of the path that is the same in each language, where the host's urls use `i18n_patterns`."""
+    if not path or not is_language_prefix_patterns_used(settings.ROOT_URLCONF)[0]:
+        return path
+    return "/" + path.removeprefix(f"/{get_language() or settings.LANGUAGE_CODE}/").removeprefix("/")

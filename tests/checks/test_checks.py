@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from cryptography.fernet import Fernet
@@ -107,6 +109,14 @@ def connected_receiver() -> Iterator[None]:
 def newest_dependencies(monkeypatch: pytest.MonkeyPatch) -> None:
     """The suite also runs on the oldest versions of the dependencies, which W017 would name."""
     monkeypatch.setattr("importlib.metadata.version", lambda package: "9999.0")
+
+
+@pytest.fixture(autouse=True)
+def other_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines of other packages: what Django knows of one is its vendor."""
+    for engine, vendor in (("backends.mysql", "mysql"), ("backends.zero_downtime", "postgresql")):
+        backend = SimpleNamespace(DatabaseWrapper=SimpleNamespace(vendor=vendor))
+        monkeypatch.setitem(sys.modules, f"{engine}.base", cast(ModuleType, backend))
 
 
 @pytest.fixture
@@ -271,7 +281,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E020", "HMAC scheme with an unknown key", {"WEBHOOK_HMAC": {"ALGORITHM": "md5"}}),
     ("E020", "HMAC scheme as text", {"WEBHOOK_HMAC": "X-Signature"}),
     ("E020", "HMAC encoding unknown", {"WEBHOOK_HMAC": {"ENCODING": "base32"}}),
-    ("E021", "MySQL", {"database": {"ENGINE": "django.db.backends.mysql"}}),
+    ("E021", "MySQL", {"database": {"ENGINE": "backends.mysql"}}),
     ("E051", "autocommit off", {"database": {**SQLITE, "AUTOCOMMIT": False}}),
     ("E052", "payments in another database", {"DATABASE_ROUTERS": [f"{__name__}.OtherDatabaseRouter"]}),
     ("W015", "ATOMIC_REQUESTS", {"database": {**SQLITE, "ATOMIC_REQUESTS": True}}),
@@ -341,6 +351,13 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("number", "changes"), [(row[0], row[2]) for row in CASES], ids=[row[1] for row in CASES])
 def test_mistake_causes_only_its_own_message(found: Found, number: str, changes: dict[str, Any]) -> None:
     assert found(**changes) == [number]
+
+
+def test_engine_of_another_package_counts_as_the_database_that_it_extends(found: Found) -> None:
+    extended = {**POSTGRES, "ENGINE": "backends.zero_downtime"}
+
+    assert found(debug=False, database=extended) == []
+    assert found(debug=False, database={**extended, "CONN_MAX_AGE": 0}) == ["W008"]
 
 
 def test_large_pool_causes_no_message(found: Found) -> None:

@@ -19,6 +19,9 @@ OUTCOMES: dict[str, dict[str, Any]] = {
     "other_prefix": {**PAID, "admin": [404]},
     "own_admin_site": PAID,
     "i18n_off": PAID,
+    "i18n_patterns": PAID,
+    "script_name": PAID,
+    "mail_user": PAID,
     "asgi": PAID,
     "token_authentication": PAID,
     "login_required": PAID,
@@ -55,6 +58,15 @@ def test_deployment_of_a_project_needs_keys(run_in_host: RunInHost) -> None:
     for done in (deployed, started):
         assert done.returncode == 1
         assert all(number in done.stderr for number in ("feexpay.E003", "feexpay.E011", "feexpay.E013")), done.stderr
+
+
+@pytest.mark.parametrize("variant", ["plain", "uuid_user", "mail_user", "i18n_patterns", "script_name", "other_prefix"])
+def test_check_finds_no_error_and_no_migration_is_missing(run_in_host: RunInHost, variant: str) -> None:
+    checked = run_in_host(variant, "-m", "django", "check")
+    made = run_in_host(variant, "-m", "django", "makemigrations", "feexpay", "--check", "--dry-run")
+
+    assert checked.returncode == 0, checked.stderr
+    assert made.returncode == 0, made.stdout
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
-from django.urls import resolve, reverse
+from django.urls import resolve, reverse, set_script_prefix
+from django.utils import translation
 from django.utils.log import AdminEmailHandler
 
 from django_feexpay.crypto import Secret
@@ -208,6 +209,37 @@ def test_token_is_removed_from_the_log_of_runserver() -> None:
 
     assert TokenFilter().filter(record)
     assert record.getMessage() == f'"POST {BASE}webhook/***/?a=b HTTP/1.1" 200 1'
+
+
+def line_of_runserver(path: str) -> str:
+    """What runserver writes of a POST to the path, which it logs as the client or a proxy sent it."""
+    record = logging.LogRecord("django.server", logging.INFO, "", 0, "%s", (f"POST {path} HTTP/1.1",), None)
+    TokenFilter().filter(record)
+    return record.getMessage()
+
+
+def test_token_is_removed_where_the_project_chose_its_own_namespace(settings: Any) -> None:
+    settings.ROOT_URLCONF = "tests.webhooks.renamed_urls"
+
+    assert line_of_runserver(f"/money/webhook/{TOKEN}/") == "POST /money/webhook/***/ HTTP/1.1"
+
+
+def test_token_is_removed_below_and_without_the_script_prefix() -> None:
+    set_script_prefix("/shop/")
+    try:
+        written = [line_of_runserver(address) for address in (f"/shop{PATH}", PATH)]
+    finally:
+        set_script_prefix("/")
+
+    assert written == [f"POST {address}webhook/***/ HTTP/1.1" for address in (f"/shop{BASE}", BASE)]
+
+
+@pytest.mark.parametrize("prefix", ["/en", "/fr", ""])
+def test_token_is_removed_in_every_language_of_the_address(settings: Any, prefix: str) -> None:
+    settings.ROOT_URLCONF = "tests.webhooks.translated_urls"
+
+    with translation.override("en"):
+        assert line_of_runserver(f"{prefix}/money/webhook/{TOKEN}/") == f"POST {prefix}/money/webhook/***/ HTTP/1.1"
 
 
 def test_filter_is_added_once() -> None:

@@ -92,7 +92,7 @@ def signed_in(user: Any) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     if settings.SIGN_IN == "basic":
-        session.auth = ("ama", "secret")
+        session.auth = ("ama@shop.example", "secret")
     elif settings.SIGN_IN == "token":
         from rest_framework.authtoken.models import Token
 
@@ -134,7 +134,7 @@ def admin_pages(session: requests.Session) -> list[int]:
 
 def main() -> None:
     call_command("migrate", run_syncdb=True, verbosity=0)
-    user = get_user_model().objects.create_superuser("ama", password="secret")
+    user = get_user_model().objects.create_superuser("ama@shop.example", password="secret")
     for serve, port in ((serve_site, SITE_PORT), (serve_sandbox, SANDBOX_PORT)):
         threading.Thread(target=serve, daemon=True).start()
         wait_for_port(port)

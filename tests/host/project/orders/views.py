@@ -14,7 +14,7 @@ def buy(request: HttpRequest) -> HttpResponse:
         return HttpResponse(get_token(request))
     order = Order.objects.get(pk=request.POST["order"])
     payment = django_feexpay.start_payment(
-        user=get_user_model().objects.get(username="ama"),
+        user=get_user_model().objects.get(),
         provider="mtn_bj",
         amount=order.price,
         phone="01 61 00 00 00",
