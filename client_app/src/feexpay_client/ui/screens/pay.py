@@ -177,11 +177,12 @@ class FeexPayPayScreen(FeexPayScreen):
     def _pick(self, code: str) -> None:
         self.vm.choose(code)
         self.picking = False
-        Clock.schedule_once(self._focus_number, 0)  # once the form has its place, or the page would scroll past it
+        # In the frame after the next, the form has its place. Before that, the page would scroll past it.
+        Clock.schedule_once(lambda _seconds: Clock.schedule_once(self._focus_number, 0), 0)
 
     def _focus_number(self, _seconds: float) -> None:
-        number = self.first_focus()
-        if number is not None and number.get_root_window() is not None:
+        number = self.first_focus() if self.get_root_window() is not None else None
+        if number is not None:
             number.take_focus()
 
     def first_focus(self) -> Any:
