@@ -1,7 +1,5 @@
-"""A game that sells coins in 60 lines: `python coin_game.py https://shop.example TOKEN`.
-
-It has its own `Card` and `Form`, knows nothing of asyncio, and opens the payment sheet over its screen. Kill it
-whenever you like: at its next start the sheet shows what became of the payment.
+"""A game that sells coins: `python coin_game.py https://shop.example TOKEN`. Kill it whenever you like: at its next
+start the sheet shows what became of the payment.
 """
 
 from __future__ import annotations
@@ -15,11 +13,9 @@ from kivy.properties import StringProperty
 from kivy.uix.boxlayout import BoxLayout
 
 Builder.load_string("""
-<Card>:
+<Card@Label>:
     size_hint_y: 0.4
-    Label:
-        text: root.text
-        font_size: "32sp"
+    font_size: "32sp"
 
 <Form>:
     orientation: "vertical"
@@ -29,15 +25,11 @@ Builder.load_string("""
         text: root.text
     Button:
         text: "50 coins, 500 F CFA"
-        on_release: app.buy(500, "XOF", "50 coins", {"pack": "mini"})
+        on_release: app.buy(500, "50 coins", "mini")
     Button:
         text: "220 coins, 2 000 F CFA"
-        on_release: app.buy(2000, "XOF", "220 coins", {"pack": "champion"})
+        on_release: app.buy(2000, "220 coins", "champion")
 """)
-
-
-class Card(BoxLayout):
-    text = StringProperty("")
 
 
 class Form(BoxLayout):
@@ -46,25 +38,20 @@ class Form(BoxLayout):
 
 class CoinGame(App):
     def build(self) -> Form:
+        server, token = sys.argv[1:]
+        self.sheet = PaymentSheet(api=server, token=token, on_result=self.paid, language="en", country="BJ")
         return Form()
 
     def on_start(self) -> None:
-        self.sheet(None).resume()  # a payment of the last run, if it was killed meanwhile
+        self.sheet.resume()  # a payment of the last run, if it was killed meanwhile
 
-    def buy(self, amount: int, currency: str, title: str, metadata: dict[str, str]) -> None:
-        self.sheet(Purchase(amount, currency, title, metadata)).open()
-
-    def sheet(self, purchase: Purchase | None) -> PaymentSheet:
-        server, token = sys.argv[1:3]
-        return PaymentSheet(
-            api=server, token=token, purchase=purchase, on_result=self.paid, language="en", country="BJ"
-        )
+    def buy(self, amount: int, title: str, pack: str) -> None:
+        self.sheet.open(Purchase(amount, "XOF", title, {"pack": pack}))
 
     def paid(self, result: SheetResult) -> None:
         """The server credits the coins; the game only says so."""
-        self.root.text = {"successful": "Your coins are here!", "pending": "Your coins are on their way."}.get(
-            result.status, "No coins this time."
-        )
+        words = {"successful": "Your coins are here!", "pending": "Your coins are on their way."}
+        self.root.text = words.get(result.status, "No coins this time.")
 
 
 if __name__ == "__main__":

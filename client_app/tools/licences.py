@@ -1,4 +1,7 @@
-"""Write LICENCES.md, the packages in a built client and their licences: `python tools/licences.py`."""
+"""Write LICENCES.md, the packages in a built client and their licences: `python tools/licences.py`.
+
+Run it after `make client-dist`, which installs all of them.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,14 @@ Made by `python tools/licences.py`; a test keeps the names complete. The client 
 """
 
 
-def closure(name: str, extra: str = "") -> set[str]:
+#: What `make client-dist` installs.
+EXTRAS = ("keyring", "notify")
+
+
+def closure(name: str, *extras: str) -> set[str]:
     """Canonical names of all distributions that `name` requires on this system."""
     found: set[str] = set()
-    queue = [(name, extra)]
+    queue = [(name, extra) for extra in extras or ("",)]
     while queue:
         current, wanted = queue.pop()
         for line in metadata.requires(current) or []:
@@ -42,7 +49,7 @@ def closure(name: str, extra: str = "") -> set[str]:
 
 
 def table() -> str:
-    rows = [(name, metadata.version(name), _licence(name)) for name in sorted(closure("feexpay-client", "keyring"))]
+    rows = [(name, metadata.version(name), _licence(name)) for name in sorted(closure("feexpay-client", *EXTRAS))]
     return _HEAD + "".join(f"| {name} | {about} | {licence} |\n" for name, about, licence in [*rows, *INSIDE])
 
 
@@ -65,4 +72,4 @@ def _licence(name: str) -> str:
 
 if __name__ == "__main__":
     PATH.write_text(table(), encoding="utf-8")
-    sys.stdout.write(f"{PATH.name}: {len(closure('feexpay-client', 'keyring'))} distributions\n")
+    sys.stdout.write(f"{PATH.name}: {len(closure('feexpay-client', *EXTRAS))} distributions\n")

@@ -34,6 +34,7 @@ from django_feexpay.checkout.opened import Opened, open_address
 from django_feexpay.checkout.screens import Screen, state_of
 from django_feexpay.checkout.ways import Way, Ways
 from django_feexpay.conf import feexpay
+from django_feexpay.lifecycle import Detail
 from django_feexpay.live_status import stream
 from django_feexpay.payments import initiate, otp
 from django_feexpay.payments.checkouts import CheckoutIntent
@@ -249,10 +250,12 @@ class CodeView(CheckoutView):
             limits.count_write(opened, request, "otp")
             otp.submit(opened.payment.pk, form.cleaned_data.get("code", ""), source=Source.API)
         except NotAllowedError as refusal:
-            if refusal.code == "otp_not_expected":
-                return self.get(request, opened)
+            now = _reread(opened)
+            # Another tab was first, or the wrong code has ended the attempt: that page has no field for a code.
+            if refusal.code == "otp_not_expected" or now.shown.detail is not Detail.OTP_REQUIRED:
+                return self.get(request, now)
             form.refuse(refusal) if refusal.errors else form.add_error("code", refusal.message)
-            return self.screen(request, _reread(opened), form, status=_status_of(refusal))
+            return self.screen(request, now, form, status=_status_of(refusal))
         return self.get(request, opened)
 
 

@@ -175,6 +175,24 @@ def test_second_tab_reload_and_back_start_nothing(browser: Browser, sandbox: Run
     assert (sandbox.prompts(), sandbox.charges(), Payment.objects.count()) == (1, 1, 1)
 
 
+def test_number_chooses_its_operator_and_doubts_only_another_one(browser: Browser) -> None:
+    browser.open("/buy/")
+    browser.open(f"{browser.path()}?country=BJ")
+    browser.fill("phone", "01 61 00")
+    assert browser.find("#guess", "MTN")
+    assert browser.find("[name=provider]:checked").get_attribute("value") == "mtn_bj"
+
+    browser.driver.refresh()
+    browser.click("form.pay label", "Moov")
+    browser.fill("phone", "01 61 00")
+    assert browser.find("#guess", "MTN")
+    assert browser.find("[name=provider]:checked").get_attribute("value") == "moov_bj"
+
+    browser.click("form.pay label", "MTN")
+    browser.fill("phone", "01 61 00 00")
+    assert not browser.has("#guess")
+
+
 def test_late_success_turns_the_failure_into_a_receipt(browser: Browser, sandbox: RunningSandbox) -> None:
     choose(browser, "MTN", phone="01 61 00 00 16")  # failed, and successful after 20 s
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from feexpay_client.core import errors
 from feexpay_client.core.api import FeexPayClient
-from feexpay_client.core.connection import server_address
+from feexpay_client.core.connection import Connection, server_address
 from feexpay_client.core.shop import HttpShop
 
 from tests.core.fake_server import API, PAYMENT_ID, FakeServer, answer, page, payment, problem
@@ -298,3 +298,16 @@ def test_unknown_status_is_kept_and_settles_nothing() -> None:
 
     assert got is not None
     assert not got.settled
+
+
+def test_a_closed_connection_works_again_in_another_event_loop() -> None:
+    """A sheet in an app without asyncio has a loop of its own each time it is opened."""
+    connection = Connection("http://127.0.0.1:9")  # nothing listens there
+
+    async def ask_twice() -> list[object]:
+        calls = (connection.call("GET", "/"), connection.call("GET", "/"))
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        await connection.close()
+        return [type(answer) for answer in answers]
+
+    assert [asyncio.run(ask_twice()) for _ in range(2)] == [[errors.Offline] * 2] * 2

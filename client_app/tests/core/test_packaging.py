@@ -20,7 +20,8 @@ from feexpay_client.core.instance import Instance
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import deb  # noqa: E402 -- the line above makes it importable
+import brand  # noqa: E402 -- the line above makes it importable
+import deb  # noqa: E402
 import licences  # noqa: E402
 
 #: python-for-android's own: interpreter, TLS, the bridge to Java; Pillow loads pictures for Kivy and draws receipts.
@@ -29,24 +30,38 @@ ANDROID_ONLY = {"python3", "openssl", "android", "pyjnius", "pillow", "filetype"
 RECIPE_ONLY = {"sniffio"}
 
 
-def spec() -> configparser.SectionProxy:
+def spec(folder: Path = ROOT) -> configparser.SectionProxy:
     parser = configparser.RawConfigParser()
-    parser.read(ROOT / "buildozer.spec")
+    parser.read(folder / "buildozer.spec")
     return parser["app"]
 
 
-def requirements() -> dict[str, str]:
+def requirements(folder: Path = ROOT) -> dict[str, str]:
     """Name → pinned version, or empty."""
-    pairs = (part.strip().partition("==") for part in spec()["requirements"].split(","))
+    pairs = (part.strip().partition("==") for part in spec(folder)["requirements"].split(","))
     return {name.lower().replace("_", "-"): version for name, _, version in pairs}
 
 
-def test_android_requirements_are_what_the_client_needs() -> None:
+def declared(extra: str = "") -> set[str]:
+    """The names in pyproject.toml: the dependencies, or those of an extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    ours = {re.split(r"[\[=<>]", line)[0] for line in project["dependencies"]}
-    needed = set(ours).union(*(licences.closure(name) for name in ours - {"kivy"}))
+    lines = project["optional-dependencies"][extra] if extra else project["dependencies"]
+    return {re.split(r"[\[=<>]", line)[0] for line in lines}
 
-    assert set(requirements()) - ANDROID_ONLY - RECIPE_ONLY == needed - ANDROID_ONLY
+
+def needed_on_android() -> set[str]:
+    """What pyproject.toml declares, with what that needs in turn, and what only the notices need."""
+    return declared().union(declared("notify"), *(licences.closure(name) for name in declared() - {"kivy"}))
+
+
+def test_android_requirements_are_what_the_client_needs() -> None:
+    assert set(requirements()) - ANDROID_ONLY - RECIPE_ONLY == needed_on_android() - ANDROID_ONLY
+
+
+def test_a_brands_android_package_has_the_same_requirements(tmp_path: Path) -> None:
+    brand.write(ROOT / "examples" / "brand" / "brand.toml", tmp_path / "branded")
+
+    assert requirements(tmp_path / "branded") == requirements()
 
 
 def test_android_versions_are_the_tested_ones() -> None:
@@ -73,7 +88,9 @@ print("RESOLVED", ",".join([*recipes, *pure]), bootstrap.name)
 
     assert "RESOLVED" in shown.stdout, shown.stderr
     resolved = shown.stdout.split("RESOLVED")[1]
-    assert {"kivy", "httpx", "openssl", "pyjnius", "anyio", "platformdirs"} <= set(re.split(r"[ ,\n]+", resolved))
+    assert {"kivy", "httpx", "openssl", "pyjnius", "anyio", "platformdirs", "plyer"} <= set(
+        re.split(r"[ ,\n]+", resolved)
+    )
     assert "sdl2" in resolved
 
 
@@ -87,11 +104,12 @@ def test_every_file_type_the_app_reads_is_packaged() -> None:
     assert kinds - {"py"} == set(re.findall(r'"\.(\w+)"', desktop[1]))
 
 
-def test_android_excludes_backups_and_asks_only_for_network_permissions() -> None:
+def test_android_excludes_backups_and_asks_only_for_network_and_notices() -> None:
     assert spec()["android.allow_backup"] == "False"
     assert [name.strip().rsplit(".", 1)[1] for name in spec()["android.permissions"].split(",")] == [
         "INTERNET",
         "ACCESS_NETWORK_STATE",
+        "POST_NOTIFICATIONS",
     ]
     icon = spec()["icon.filename"].replace("%(source.dir)s", spec()["source.dir"])
     assert (ROOT / icon).is_file()
@@ -109,7 +127,9 @@ def test_all_files_name_one_version() -> None:
 
 def test_licence_page_names_every_package() -> None:
     page = (ROOT / "LICENCES.md").read_text()
-    missing = [name for name in licences.closure("feexpay-client", "keyring") if f"| {name} |" not in page]
+    # plyer, of the extra `notify`, is not installed for tests: they would send notices to the developer's desktop.
+    packed = licences.closure("feexpay-client", "keyring") | declared("notify")
+    missing = [name for name in packed if f"| {name} |" not in page]
 
     assert missing == [], "python tools/licences.py"
 

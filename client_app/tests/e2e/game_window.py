@@ -17,8 +17,9 @@ from tests.e2e.real_server import ROOT, RealServer
 GAME = ROOT / "client_app" / "examples" / "coin_game.py"
 #: The middle of "50 coins, 500 F CFA": Kivy puts its window of 800 × 600 pixels in the middle of the screen.
 _BUY = (512, 384)
-#: The share of the screen that the sheet's background has, and that the receipt's tick has.
-_SHEET_SHARE, _RECEIPT_SHARE = 0.15, 0.004
+#: The share of the screen that the sheet's background has, that the row of the country and the tiles have together (the
+#: row is there before the tiles), and that the receipt's tick has.
+_SHEET_SHARE, _TILES_SHARE, _RECEIPT_SHARE = 0.15, 0.08, 0.004
 
 
 class GameWindow:
@@ -34,7 +35,7 @@ class GameWindow:
     def buy(self) -> None:
         self._user.clicks(*_BUY)
         until(lambda: self.sheet_is_open, "no sheet over the game")
-        until(lambda: self._user.shows_color(LIGHT["surface"], 0.04), "no ways to pay")
+        until(lambda: self._user.shows_color(LIGHT["surface"], _TILES_SHARE), "no ways to pay")
 
     def type_number(self, number: str) -> None:
         """Past the close button and the country, to the first way to pay, and into the field that takes the focus."""

@@ -14,8 +14,8 @@ from tests.ui.offscreen import prepare
 
 prepare()
 
-from examples.coin_game import CoinGame  # noqa: E402
-from feexpay_client import PaymentSheet, Purchase, SheetResult  # noqa: E402 -- the window must be prepared first
+from examples.coin_game import CoinGame, Form  # noqa: E402
+from feexpay_client import PaymentSheet, SheetResult  # noqa: E402 -- the window must be prepared first
 from feexpay_client.core.states import Phase  # noqa: E402
 from feexpay_client.ui.widgets.tile import FeexPayProviderTile  # noqa: E402
 
@@ -28,14 +28,13 @@ class Game(CoinGame):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
-        self.plan, self.shown, self.results = plan, PaymentSheet(api=plan.server, folder=plan.home), list[SheetResult]()
+        self.plan, self.results = plan, list[SheetResult]()
         self._phase = ""
 
-    def sheet(self, purchase: Purchase | None) -> PaymentSheet:
-        self.shown = PaymentSheet(
+    def build(self) -> Form:
+        self.sheet = PaymentSheet(
             api=self.plan.server,
             token=self.plan.token,
-            purchase=purchase,
             on_result=self.paid,
             language="en",
             country=self.plan.provider[-2:].upper(),
@@ -43,7 +42,7 @@ class Game(CoinGame):
             open_page=lambda url: True,
             transport=FaultyTransport(self.plan) if self.plan.hold else None,
         )
-        return self.shown
+        return Form()
 
     def paid(self, result: SheetResult) -> None:
         super().paid(result)
@@ -51,12 +50,12 @@ class Game(CoinGame):
 
     def print_phase(self) -> bool:
         """Print each new phase; true while the sheet shows a result."""
-        if self.shown.showing:
-            phase = self.shown.context.state.phase
+        if self.sheet.showing:
+            phase = self.sheet.context.state.phase
             if phase != self._phase:
                 self._phase = phase
                 print_line(phase)
-        return self.shown.showing == "result"
+        return self.sheet.showing == "result"
 
 
 def play(plan: Plan) -> None:
@@ -68,41 +67,41 @@ def play(plan: Plan) -> None:
         _retry(driver, game, plan)
 
     def ended() -> bool:
-        if plan.otp and game.shown.showing == "status" and game.shown.stage.waiting.kind == "code":
+        if plan.otp and game.sheet.showing == "status" and game.sheet.stage.waiting.kind == "code":
             _enter_code(driver, game, plan.otp)
         return game.print_phase() or bool(game.results)
 
     driver.wait(ended, seconds=90.0)
-    payment = game.shown.context.state.ended
+    payment = game.sheet.context.state.ended
     driver.frames(4)
     assert payment is not None
-    assert game.shown.stage.result.headline in driver.texts()
+    assert game.sheet.stage.result.headline in driver.texts()
     print_shown_result(payment)
-    print_line(f"end:{game.shown.context.state.phase}:{payment.id}")
+    print_line(f"end:{game.sheet.context.state.phase}:{payment.id}")
     driver.close()
 
 
 def _buy(driver: HostDriver, game: Game, plan: Plan) -> None:
     button = next(one for one in driver.visible() if str(getattr(one, "text", "")).startswith("50 coins"))
     driver.tap(button)
-    driver.wait(lambda: game.shown.showing == "pay" and game.shown.providers.tiles)
+    driver.wait(lambda: game.sheet.showing == "pay" and game.sheet.providers.tiles)
     driver.tap(next(tile for tile in driver.visible(FeexPayProviderTile) if tile.code == plan.provider))
-    driver.type(game.shown._shell.screen.form.ids.phone.ids.entry, plan.phone)
-    driver.wait(lambda: game.shown.stage.form.can_pay)
+    driver.type(game.sheet._shell.screen.form.ids.phone.ids.entry, plan.phone)
+    driver.wait(lambda: game.sheet.stage.form.can_pay)
     driver.tap(next(one for one in driver.visible() if getattr(one, "text", "").startswith("Pay 500")))
 
 
 def _enter_code(driver: HostDriver, game: Game, code: str) -> None:
-    driver.type(game.shown._shell.screen.ids.code.ids.entry, code)
+    driver.type(game.sheet._shell.screen.ids.code.ids.entry, code)
     driver.tap(driver.find("Confirm the code"))
-    driver.wait(lambda: game.shown.context.state.phase is not Phase.OTP)
+    driver.wait(lambda: game.sheet.context.state.phase is not Phase.OTP)
 
 
 def _retry(driver: HostDriver, game: Game, plan: Plan) -> None:
     """From the failure shown at the start, with another number."""
-    driver.wait(lambda: game.shown.showing == "result" and game.shown.stage.result.may_change_phone)
+    driver.wait(lambda: game.sheet.showing == "result" and game.sheet.stage.result.may_change_phone)
     driver.tap(driver.find("Use another number"))
-    driver.type(game.shown._shell.screen.receipt.ids.phone.ids.entry, plan.phone)
+    driver.type(game.sheet._shell.screen.receipt.ids.phone.ids.entry, plan.phone)
     driver.tap(driver.find("Try this payment again"))
 
 

@@ -215,7 +215,7 @@ async def test_expired_countdown_is_not_shown_as_failure(start: Any, shop: FakeS
     d.app.waiting._tick(0)
     d.frames(2)
 
-    assert d.shows("Toujours en vérification")
+    assert d.shows("Vérification toujours en cours")
     assert d.app.showing == "status"
 
 

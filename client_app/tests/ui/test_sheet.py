@@ -206,6 +206,49 @@ def test_open_payment_is_left_resumed_and_never_paid_twice(player: Player, shop:
     assert len(player.app.results) == 2
 
 
+def test_one_sheet_sells_again_and_again(player: Player, shop: FakeShop) -> None:
+    sheet = player.sheet(shop, None)
+    sheet.resume()
+    sheet.open(_COINS)  # while it still looks for a payment to resume
+    player.pay(sheet)
+    shop.settle()
+    sheet._try_again()
+    player.wait(lambda: sheet.showing == "result")
+    sheet.finish_payment()
+    sheet.open(Purchase(500, "XOF", "A sword", {"sword": 1}))  # before the app has heard of the coins
+    player.wait(lambda: sheet.showing == "pay" and sheet.stage.form.can_pay)
+    assert [result.payment.metadata for result in player.app.results] == [{"pack": "mini"}]
+    assert player.shows("A sword")
+
+    player.tap(next(one for one in player.visible() if getattr(one, "text", "").startswith("Pay 500")))
+    player.wait(lambda: sheet.showing == "status" and sheet.context.state.payment is not None)
+    shop.settle()
+    sheet._try_again()
+    player.wait(lambda: sheet.showing == "result")
+    sheet.finish_payment()
+    player.wait(lambda: len(player.app.results) == 2)
+
+    assert [result.status for result in player.app.results] == ["successful", "successful"]
+    assert [json.loads(post.content)["metadata"] for post in shop.posts()] == [{"pack": "mini"}, {"sword": 1}]
+    assert not _is_open()
+
+
+def test_sheet_opened_by_a_button_sells_what_it_was_made_for(player: Player, shop: FakeShop) -> None:
+    sheet = player.sheet(shop)
+    player.app.root.bind(on_release=sheet.open)
+    player.tap(player.app.root)
+    player.wait(lambda: sheet.showing == "pay" and sheet.providers.tiles)
+    assert player.shows("50 coins")
+    player.app.root.unbind(on_release=sheet.open)
+    sheet.go_back()
+    player.wait(lambda: player.app.results)
+
+    nothing = player.sheet(shop, None)
+    nothing.open()
+    player.wait(lambda: len(player.app.results) == 2)
+    assert [result.status for result in player.app.results] == ["cancelled", "cancelled"]
+
+
 def test_brand_colours_own_words_and_an_own_language(player: Player, shop: FakeShop) -> None:
     texts = {"wo": {"providers.title": "Tànnal ni ngay feyee"}}
     sheet = player.sheet(shop, theme=Theme.branded("#6C2BD9", mode="dark"), language="wo", texts=texts)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from feexpay_client.ui.widgets.text import FeexPayBaseText
+from feexpay_client.ui.widgets.tile import FeexPayProviderTile
 
 from tests.ui.fake_shop import FakeShop
 from tests.ui.golden import compare
-from tests.ui.scenes import SCENES, add_history, to_pay
+from tests.ui.scenes import SCENES, add_history, to_form, to_pay
 from tests.ui.test_every_screen import broken_rules, covered
 
 #: Labels may touch by rounding.
@@ -92,7 +93,7 @@ async def test_picker_and_form_are_side_by_side(start: Any, shop: FakeShop) -> N
 
 
 async def test_total_and_button_stay_in_view_beside_a_long_list(start: Any, shop: FakeShop) -> None:
-    d = await start(size=(1000, 420), text_size=150)
+    d = await start(size=(1000, 660), text_size=150)
     await to_pay(d)
     d.app.providers.show_unavailable()
     await d.settle()
@@ -105,6 +106,49 @@ async def test_total_and_button_stay_in_view_beside_a_long_list(start: Any, shop
     top = form.to_window(form.x, form.top)[1]
     assert top <= page.to_window(page.x, page.top)[1] + _TOUCHING
     assert form.to_window(form.x, form.y)[1] >= page.y - _TOUCHING
+
+
+@pytest.mark.parametrize("size", [(667, 375), (844, 390), (932, 430), (840, 520), (840, 900), (1280, 800)])
+@pytest.mark.parametrize("way", ["mtn_bj", "orange_bf"])
+async def test_number_and_button_are_seen_together_once_a_way_is_chosen(
+    start: Any, shop: FakeShop, size: tuple[int, int], way: str
+) -> None:
+    """Also on a phone held sideways, and with the dialled code of Orange between them."""
+    d = await start(size=size)
+    await to_pay(d)
+    d.app.providers.country = way[-2:].upper()
+    await d.settle()
+    page = d.root.screen.ids.page
+    page.scroll_y = 0  # the payer has looked through the whole list
+    await d.settle()
+    d.tap(next(tile for tile in d.visible(FeexPayProviderTile) if tile.code == way))
+    await d.settle()
+
+    screen = d.root.screen
+    assert screen.form.ids.phone.ids.entry.focus
+    assert _is_in_view(screen.form.ids.phone, page), "the number with its label"
+    assert _is_in_view(screen.form.ids.pay, page), "the button"
+
+
+def _is_in_view(widget: Any, page: Any) -> bool:
+    bottom, below = widget.to_window(widget.x, widget.y)[1], page.to_window(page.x, page.y)[1]
+    return bool(bottom >= below and bottom + widget.height <= below + page.height)
+
+
+async def test_turning_the_phone_changes_the_layout_and_keeps_what_was_typed(start: Any, shop: FakeShop) -> None:
+    d = await start(size=(390, 720))
+    await to_form(d)
+    for size, wide in (((844, 390), True), ((390, 844), False), ((1280, 800), False)):
+        d.root.size = size
+        await d.settle()
+        assert (d.root.screen.form.wide, d.root.screen.form.ids.phone.text) == (wide, "01 97 00 00 00")
+    assert d.root.screen.picker.get_root_window() is not None, "there is room for both"
+    d.root.size = (844, 390)
+    await d.settle()
+    d.app.back()
+    await d.settle()
+    assert d.root.screen.picking
+    assert d.app.showing == "pay"
 
 
 async def test_receipt_is_beside_the_history(start: Any, shop: FakeShop) -> None:

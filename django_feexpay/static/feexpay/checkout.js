@@ -21,7 +21,8 @@
   document.addEventListener("submit", sendOnce);
   addEventListener("pageshow", (event) => event.persisted && location.reload());
 
-  // Say which operator the typed number looks like, and choose it while the payer has chosen none.
+  // Say which operator the typed number looks like if the payer has chosen another one; choose it if there is none.
+  let guessed = null;
   function guess(event) {
     if (event.target.id !== "phone") return;
     const hint = document.getElementById("guess");
@@ -30,10 +31,11 @@
     const digits = event.target.value.replace(/[^0-9+]/g, "").replace(/^00/, "+").replace(code, "");
     const ways = [...document.querySelectorAll("[data-prefixes]")];
     const found = digits.length < 4 ? [] : ways.filter((way) => way.dataset.prefixes.split(" ").some((start) => start && digits.startsWith(start)));
-    hint.hidden = found.length !== 1;
+    const chosen = document.querySelector("[name=provider]:checked");
+    hint.hidden = found.length !== 1 || (chosen === found[0] && chosen !== guessed);
     if (hint.hidden) return;
     hint.textContent = hint.dataset.text.replace("{name}", found[0].labels[0].querySelector("span").textContent.trim());
-    if (!document.querySelector("[name=provider]:checked")) found[0].checked = true;
+    if (!chosen) (guessed = found[0]).checked = true;
   }
   document.addEventListener("input", guess);
 

@@ -89,6 +89,7 @@ class Connection:
     async def close(self) -> None:
         """Close the connections. Safe to repeat; a later call opens them again."""
         client, self._httpx = self._httpx, None
+        self._creating = asyncio.Lock()  # the next loop cannot wait for a lock of this one
         if client is not None:
             await client.aclose()
 

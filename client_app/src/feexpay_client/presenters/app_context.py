@@ -17,7 +17,7 @@ from feexpay_client.core.flow import Flow
 from feexpay_client.core.i18n import Texts
 from feexpay_client.core.models import Payment
 from feexpay_client.core.preferences import PreferenceFile, Preferences
-from feexpay_client.core.states import State
+from feexpay_client.core.states import Draft, State
 from feexpay_client.presenters.tasks import Tasks
 
 Listener = Callable[[State], None]
@@ -45,8 +45,9 @@ class AppContext:
     """Dependencies of the presenters of one app or sheet.
 
     `now` is the wall clock, `zone` the payer's (None: this computer's), `documents` the folder for receipts.
-    shop_name: who is paid. title_of: what a payment bought; empty if unknown. return_url: where an operator's page
-    leads back to; empty if the server has no such page. open_link: opens an address with the system's app for it.
+    shop_name: who is paid. title_of: what a payment, or the form that is being sent, buys; empty if
+    unknown. return_url: where an operator's page leads back to; empty if the server has no such page. open_link: opens
+    an address with the system's app for it.
     sign_up_url, forgot_url: the host's pages for an account and a new password; empty if it has none.
     """
 
@@ -57,7 +58,7 @@ class AppContext:
     now: Callable[[], datetime]
     zone: tzinfo | None
     shop_name: str = ""
-    title_of: Callable[[Payment], str] = lambda payment: ""
+    title_of: Callable[[Payment | Draft], str] = lambda payment: ""
     return_url: Callable[[], str] = str
     open_link: Callable[[str], object] = webbrowser.open
     sign_up_url: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kivy.properties import BooleanProperty, ListProperty, StringProperty
+from kivy.properties import BooleanProperty, StringProperty
 
 from feexpay_client.core import dialling, money, phone, ranking
 from feexpay_client.core.models import Provider
@@ -47,7 +47,6 @@ class FormPresenter(Presenter):
     busy = BooleanProperty(False)
     notice = StringProperty("")
     first_error_field = StringProperty("")
-    facts = ListProperty()
 
     def __init__(self, providers: ProvidersPresenter, **kwargs: Any) -> None:
         super().__init__(**kwargs)

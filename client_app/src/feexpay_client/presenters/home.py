@@ -10,6 +10,7 @@ from kivy.properties import ListProperty, StringProperty
 from feexpay_client.core import money
 from feexpay_client.core.models import Pack, Payment
 from feexpay_client.core.session import Session
+from feexpay_client.core.states import Draft
 from feexpay_client.presenters.presenter import Loading
 
 #: How often, and how far apart, the balance is loaded after a purchase.
@@ -90,7 +91,7 @@ class HomePresenter(Loading):
     def on_amount_text(self, *_args: object) -> None:
         self.amount_error = ""
 
-    def title_of(self, payment: Payment) -> str:
+    def title_of(self, payment: Payment | Draft) -> str:
         """“650 coins” if the payment bought a pack that is still for sale, else empty."""
         code = str(payment.metadata.get("pack", ""))
         coins = next((pack.coins for pack in self._packs if pack.code == code), None)

@@ -148,11 +148,11 @@ class WaitingPresenter(Presenter):
         name = self._providers.name_of(provider) if provider else payment.provider_name if payment else ""
         amount, currency = _asked_of_payer(state)
         self.amount_text = self.context.money(amount, currency) if amount else ""
-        self.phone_text = self._number(payment, provider)
+        self.phone_text = self._number(state, provider)
         self.payee_text = " · ".join(filter(None, (name, self.phone_text)))
         self.monogram = provider.badge.monogram if provider else name[:2].upper()
         self.color = provider.badge.color if provider else ""
-        item = self.context.title_of(payment) if payment else ""
+        item = self.context.title_of(payment or state.draft)
         self.bought_text = " · ".join(filter(None, (item, self.context.shop_name)))
         self.page_url = (payment.redirect_url or "") if payment else ""
         self.page_text = self.tr("waiting.page_open", wallet=name)
@@ -162,9 +162,12 @@ class WaitingPresenter(Presenter):
         self._set_headline(state, payment, instructions)
         self._show_help(state)
 
-    def _number(self, payment: Payment | None, provider: Provider | None) -> str:
+    def _number(self, state: State, provider: Provider | None) -> str:
         """The number in full, if it was typed on this device; the server only sends it masked."""
-        masked, typed = (payment.phone or "") if payment else "", self.context.preferences.phone
+        if state.payment is None:
+            typed = state.draft.phone
+            return phone.in_groups(typed, provider.phone) if typed and provider is not None else ""
+        masked, typed = state.payment.phone or "", self.context.preferences.phone
         if provider is not None and phone.fits_mask(typed, masked):
             return phone.in_groups(typed, provider.phone)
         return masked

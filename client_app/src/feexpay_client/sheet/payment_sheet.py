@@ -24,7 +24,7 @@ from feexpay_client.core.i18n import Texts
 from feexpay_client.core.models import Payment
 from feexpay_client.core.preferences import Preferences
 from feexpay_client.core.purchase import Purchase
-from feexpay_client.core.states import OPEN, SETTLED, State
+from feexpay_client.core.states import FORM, OPEN, SETTLED, Draft, State
 from feexpay_client.presenters.app_context import AppContext
 from feexpay_client.presenters.kv_texts import kv_texts
 from feexpay_client.presenters.providers import ProvidersPresenter
@@ -63,15 +63,17 @@ class SheetResult:
 class PaymentSheet(ModalView):
     """Ways to pay, form, waiting and receipt, over the app's own screen.
 
-        PaymentSheet(api="https://shop.example", token=player.token, purchase=Purchase(...), on_result=paid).open()
+        sheet = PaymentSheet(api="https://shop.example", token=player.token, on_result=paid)
+        sheet.resume()                                          # when the app starts
+        sheet.open(Purchase(500, "XOF", "50 coins", {...}))     # as often as the player buys
 
-    Call `PaymentSheet(api=…, token=…, on_result=…).resume()` when the app starts: if it was killed while a payment was
-    open, the sheet opens on that payment, else nothing happens. While one payment is open, no sheet starts another: it
-    shows the first.
+    If the app was killed while a payment was open, `resume()` opens the sheet on that payment, else it does nothing.
+    While one payment is open, no sheet starts another: it shows the first.
 
     api: the server's address, or a `FeexPayClient` of yours. token: the payer's token, or a function that returns the
-    current one. on_result: called once, after the sheet has closed. on_sign_in: called if the server refuses the token;
-    get a new one, then call `signed_in()`. account: tells the players of one device apart. texts: language → key →
+    current one. purchase: what `open()` sells if it is given nothing. on_result: called once for each `open()` or
+    `resume()` that showed the sheet, after it has closed. on_sign_in: called if the server refuses the token; get a new
+    one, then call `signed_in()`. account: tells the players of one device apart. texts: language → key →
     text, see `Texts`. shop_name: who is paid, shown with the purchase and on the receipt. return_url: the http(s) page
     of yours to which an operator's page leads back; your server must allow its host (`RETURN_HOSTS`). folder: where the
     journal is kept, by default in the app's private folder. payments_path: see `FeexPayClient`.
@@ -105,7 +107,8 @@ class PaymentSheet(ModalView):
         super().__init__(auto_dismiss=False, background="", background_color=(0, 0, 0, 0))
         Texts(language, texts)  # a wrong key fails here, not when the sheet opens
         self._theme = theme or Theme()
-        self._purchase, self._on_result, self._on_sign_in = purchase, on_result, on_sign_in
+        self._made_for = self._purchase = purchase
+        self._on_result, self._on_sign_in = on_result, on_sign_in
         self._api, self._token, self._payments_path, self._transport = api, token, payments_path, transport
         self._folder, self._account = folder, account
         self._defaults, self._texts = Preferences(language=language, country=country), texts
@@ -114,18 +117,27 @@ class PaymentSheet(ModalView):
         self._runner: ClockLoop | None = None
         self._ended: Payment | None = None
         self._screen = ""
+        self._asked = False
 
     # --- called by the app ---
 
-    def open(self, *_args: object, **_options: object) -> None:
-        """Show the sheet for the purchase, or for the payment that is still open. Safe to repeat."""
+    def open(self, purchase: object = None, **_options: object) -> None:
+        """Show the sheet for this `Purchase`, or for the payment that is still open. Safe to repeat.
+
+        What a button passes to `on_release=sheet.open` is no purchase: then the sheet sells what it was made for.
+        """
+        if self._screen:
+            return
+        self._purchase = purchase if isinstance(purchase, Purchase) else self._made_for
+        self._asked = True  # also for a sheet that is just closing, or looking for a payment to resume
         if self._runner is None:
-            self._begin(show_always=True)
+            self._begin()
 
     def resume(self) -> None:
         """Show the sheet if a payment was open when the app was closed or killed. Call it when the app starts."""
         if self._runner is None:
-            self._begin(show_always=False)
+            self._purchase = self._made_for
+            self._begin()
 
     def signed_in(self) -> None:
         """The token is a new one: continue."""
@@ -139,7 +151,7 @@ class PaymentSheet(ModalView):
 
     # --- start ---
 
-    def _begin(self, *, show_always: bool) -> None:
+    def _begin(self) -> None:
         self._running.add(self)
         self._runner, self._ended = ClockLoop(), None
         self._tasks = Tasks(self._runner.loop)
@@ -156,7 +168,7 @@ class PaymentSheet(ModalView):
         app = App.get_running_app()
         if app is not None:
             app.bind(on_stop=self._app_stops, on_resume=self._app_resumes)
-        self._tasks.spawn(self._start(show_always))
+        self._tasks.spawn(self._start())
 
     def _client(self) -> FeexPayClient:
         if isinstance(self._api, FeexPayClient):
@@ -169,18 +181,18 @@ class PaymentSheet(ModalView):
             transport=self._transport,
         )
 
-    async def _start(self, show_always: bool) -> None:
-        self._make_screens()
-        await self._session.start()
-        first = self.stage.first()
-        if not first and (self._purchase is None or not show_always):
-            await self._end(SheetResult("cancelled") if show_always else None)
+    async def _start(self) -> None:
+        phase = await self._session.start()
+        asked, self._asked = self._asked, False
+        if phase in FORM and (self._purchase is None or not asked):
+            await self._end(SheetResult("cancelled") if asked else None)
             return
+        self._make_screens()
         self._show_window()
         self.context.follow_session()
         self.providers.show()
         self.providers.refresh()
-        self._go(first or self._first_step())
+        self._go(self.stage.first() or self._first_step())
 
     def _make_screens(self) -> None:
         kv_texts.use_texts(self._session.texts)
@@ -241,8 +253,8 @@ class PaymentSheet(ModalView):
         self._shell.open_sheet(sheet)
 
     def pick_provider(self) -> None:
-        if self._screen == "pay" and not self.wide:
-            self._shell.screen.picking = True
+        if self._screen == "pay":
+            self._shell.screen.pick_again()
 
     def leave_payment(self) -> None:
         self._leave()
@@ -284,9 +296,9 @@ class PaymentSheet(ModalView):
         self._show_banner()
 
     def _back(self) -> None:
-        if self._screen == "pay" and not self.wide and not self._shell.screen.picking:
-            self._shell.screen.picking = True
-        elif self._screen == "result":
+        if self._screen == "pay" and self._shell.screen.pick_again():
+            return
+        if self._screen == "result":
             self.finish_payment()
         else:
             self._leave()
@@ -309,7 +321,7 @@ class PaymentSheet(ModalView):
         """The form for the purchase; empty if the sheet was opened for none."""
         return "" if self._purchase is None else self.stage.begin(self._purchase)
 
-    def _title_of(self, payment: Payment) -> str:
+    def _title_of(self, payment: Payment | Draft) -> str:
         purchase = self._purchase
         return purchase.title if purchase is not None and purchase.is_paid_by(payment) else ""
 
@@ -378,6 +390,8 @@ class PaymentSheet(ModalView):
             runner.close()
         if result is not None:
             Clock.schedule_once(lambda _seconds: self._on_result(result), 0)
+        if self._asked:
+            Clock.schedule_once(lambda _seconds: self.open(self._purchase), 0)
 
     def _close_window(self) -> None:
         self._leave_screen()
@@ -392,6 +406,7 @@ class PaymentSheet(ModalView):
 
     def _app_stops(self, *_args: object) -> None:
         """The app ends while the sheet is open: the payment stays in the journal, for `resume()`."""
+        self._asked = False
         if self._screen:
             self._close_window()
         if self._runner is not None:

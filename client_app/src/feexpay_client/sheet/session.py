@@ -11,6 +11,7 @@ from feexpay_client.core.catalogue import Catalogue
 from feexpay_client.core.flow import Clock
 from feexpay_client.core.i18n import Texts
 from feexpay_client.core.preferences import PreferenceFile, Preferences
+from feexpay_client.core.states import Phase
 from feexpay_client.flow import PaymentFlow
 
 
@@ -44,9 +45,11 @@ class SheetSession:
             clock=clock,
         )
 
-    async def start(self) -> None:
+    async def start(self) -> Phase:
+        """Returns the phase of the payment in the journal; one of `FORM` if there is none."""
         assert self.flow is not None  # noqa: S101 -- set above; None only in an app without a session
         await self.flow.open()
+        return self.flow.state.phase
 
     async def close(self) -> None:
         if self.flow is not None:

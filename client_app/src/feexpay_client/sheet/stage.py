@@ -10,7 +10,7 @@ from typing import Any
 
 from feexpay_client.core.models import FAILED, Payment
 from feexpay_client.core.purchase import Purchase
-from feexpay_client.core.states import FORM, OPEN, SETTLED
+from feexpay_client.core.states import FORM, OPEN, SETTLED, Draft
 from feexpay_client.presenters.app_context import AppContext
 from feexpay_client.presenters.form import FormPresenter
 from feexpay_client.presenters.presenter import Presenter
@@ -26,7 +26,7 @@ from feexpay_client.ui.screens.status import FeexPayStatusScreen
 class PaymentStage:
     """Screens have names: `pay`, `status`, `result`. `title_of`: what a payment bought; empty if not known."""
 
-    def __init__(self, context: AppContext, title_of: Callable[[Payment], str]) -> None:
+    def __init__(self, context: AppContext, title_of: Callable[[Payment | Draft], str]) -> None:
         self._context, self._title_of = context, title_of
         context.title_of = title_of
         self.providers = ProvidersPresenter(context=context)

@@ -191,9 +191,9 @@ class ClientApp(App):
 
     def back(self) -> None:
         """Go one step back. The first screen stays: closing the app is up to the window."""
-        if self.showing == "pay" and not self.root.wide and not self.root.screen.picking:
-            self.root.screen.picking = True
-        elif self.showing == "result":
+        if self.showing == "pay" and self.root.screen.pick_again():
+            return
+        if self.showing == "result":
             self.finish_payment()
         elif self.showing in _BACK:
             self.go(_BACK[self.showing])
@@ -203,8 +203,8 @@ class ClientApp(App):
         self.go("home")
 
     def pick_provider(self) -> None:
-        if self.showing == "pay" and not self.root.wide:
-            self.root.screen.picking = True
+        if self.showing == "pay":
+            self.root.screen.pick_again()
 
     def finish_payment(self) -> None:
         """Leave the result. After a failure, open the form with the same purchase to pay another way."""

@@ -32,7 +32,6 @@ class Space:
     md = property(lambda self: dp(16))
     lg = property(lambda self: dp(24))
     xl = property(lambda self: dp(32))
-    xxl = property(lambda self: dp(48))
     target = property(lambda self: dp(TARGET_DP))
     control = property(lambda self: dp(52))
     radius = property(lambda self: dp(theme.value.radius))

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from kivy.clock import Clock
+from kivy.metrics import dp
 from kivy.properties import BooleanProperty, ObjectProperty
 
 from feexpay_client.ui.kv import load_kv
 from feexpay_client.ui.shell import FeexPayScreen
 from feexpay_client.ui.teardown import empty, tear_down
 from feexpay_client.ui.widgets.button import FeexPayChip
+from feexpay_client.ui.widgets.page import FeexPayTwoColumns
 from feexpay_client.ui.widgets.row import FeexPayList, FeexPayListRow, FeexPaySkeleton
 from feexpay_client.ui.widgets.sheet import FeexPaySheet
 from feexpay_client.ui.widgets.text import FeexPayColumn
 from feexpay_client.ui.widgets.tile import FeexPayProviderNotice, FeexPayProviderTile
+
+#: Wide enough for the form's two columns, and too low for the form in one.
+_LOW_DP = (600, 640)
 
 
 class FeexPayPicker(FeexPayColumn):
@@ -21,7 +27,6 @@ class FeexPayPicker(FeexPayColumn):
 
     vm = ObjectProperty(None, rebind=True)
     host = ObjectProperty(None)
-    wide = BooleanProperty(False)
 
     __events__ = ("on_pick",)
 
@@ -96,11 +101,15 @@ class FeexPayPicker(FeexPayColumn):
             tile.chosen = getattr(tile, "code", None) == self.vm.chosen
 
 
-class FeexPayForm(FeexPayColumn):
-    """The phone number, the total and the pay button."""
+class FeexPayForm(FeexPayTwoColumns):
+    """The phone number, the total and the pay button; in two columns if `wide`.
+
+    in_steps: the ways to pay are not beside it.
+    """
 
     vm = ObjectProperty(None, rebind=True)
     host = ObjectProperty(None)
+    in_steps = BooleanProperty(True)
 
     def on_kv_post(self, _base: Any) -> None:
         self.vm.bind(first_error_field=self._focus_error)
@@ -115,32 +124,51 @@ class FeexPayForm(FeexPayColumn):
 
 
 class FeexPayPayScreen(FeexPayScreen):
-    """On a phone, picker and form are two steps; on a wide window both are shown."""
+    """Picker and form, both shown if there is room for both, else in two steps.
+
+    A phone held sideways has the width for both, but not the height: there the form is the second step, with the number
+    beside the total and the button, so that the payer sees all of it without scrolling.
+    """
 
     picking = BooleanProperty(True)
+    low = BooleanProperty(False)
+    in_steps = BooleanProperty(True)
 
     def on_kv_post(self, _base: Any) -> None:
         self.picking = not self.vm.has_provider
         self._arrange()
-        self.bind(picking=self._arrange)
+        self.bind(picking=self._arrange, low=self._arrange)
         self.ids.page.bind(scroll_y=self._keep_form_in_view)
 
     def leave(self) -> None:
         for part in (self.picker, self.form):
             part.leave()
-            tear_down(part)  # on a phone one of them is not in the widget tree
+            tear_down(part)  # in steps, one of them is not in the widget tree
+
+    def pick_again(self) -> bool:
+        """Go back to the ways to pay; False if they are shown already."""
+        if self.picking or not self.in_steps:
+            return False
+        self.picking = True
+        return True
+
+    def on_size(self, *_args: object) -> None:
+        self.low = self.width >= dp(_LOW_DP[0]) and self.height < dp(_LOW_DP[1])
 
     def _arrange(self, *_args: object) -> None:
         if not hasattr(self, "picker"):
-            self.picker = FeexPayPicker(vm=self.host.providers, host=self.host, wide=self.wide)
+            self.picker = FeexPayPicker(vm=self.host.providers, host=self.host)
             self.picker.bind(on_pick=lambda _picker, code: self._pick(code))
             self.form = FeexPayForm(vm=self.vm, host=self.host)
+        self.form.wide, self.form.in_steps = self.low, self.in_steps
         box = self.ids.columns
         box.clear_widgets()
-        if self.wide or self.picking:
+        if self.picking or not self.in_steps:
             box.add_widget(self.picker)
-        if self.wide or not self.picking:
+        if not self.picking or not self.in_steps:
             box.add_widget(self.form)
+        if self.in_steps:
+            self.ids.page.scroll_y = 1
 
     def _keep_form_in_view(self, page: Any, _scroll_y: float) -> None:
         """Beside a long list of ways to pay, the total and the button stay where they are."""
@@ -149,8 +177,13 @@ class FeexPayPayScreen(FeexPayScreen):
     def _pick(self, code: str) -> None:
         self.vm.choose(code)
         self.picking = False
-        if self.vm.asks_phone and not self.vm.phone:
-            self.form.ids.phone.take_focus()
+        # In the frame after the next, the form has its place. Before that, the page would scroll past it.
+        Clock.schedule_once(lambda _seconds: Clock.schedule_once(self._focus_number, 0), 0)
+
+    def _focus_number(self, _seconds: float) -> None:
+        number = self.first_focus() if self.get_root_window() is not None else None
+        if number is not None:
+            number.take_focus()
 
     def first_focus(self) -> Any:
         return self.form.ids.phone if not self.picking and self.vm.asks_phone and not self.vm.phone else None

@@ -24,7 +24,6 @@ class FeexPayPage(ScrollView):
     __events__ = ("on_pull", "on_end")
 
     widest = NumericProperty("560dp")
-    pulling = BooleanProperty(False)
 
     def on_pull(self) -> None:
         """The page was pulled down and released."""
