@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 MAX_ROWS = 50
 #: The action starts no further row after this time, because a person waits for the page.
 TIMEOUT_SECONDS = 15.0
+#: The list of records among Django's places for actions (`ActionLocation`, which Django 5.2 and 6.0 do not have).
+_LIST = "CHANGE_LIST"
 #: How an action ended for one row.
 Result = StaffAction.Result
 _REASON_HELP = gettext_lazy("The payment's history keeps this for ever: write no name and no phone number here.")
@@ -133,13 +135,18 @@ class ConfirmedActionsAdmin(LedgerAdmin):
     def get_urls(self) -> list[URLPattern]:
         return [*(self._confirm_path(action) for action in self.confirmed_actions), *super().get_urls()]
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Offer each action on the list to staff with its permission."""
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
+        """Offer each action on the list to staff with its permission.
+
+        From Django 6.1 on, `action_location` says which page asks. The page of a record has `page_actions` instead.
+        """
+        place = {} if action_location is None else {"action_location": action_location}
+        usual = super().get_actions(request, **place)
+        if place and action_location.value != _LIST:
+            return usual
         offered = {} if IS_POPUP_VAR in request.GET else self._offered(request)
         in_bulk = {name: action for name, action in offered.items() if action.bulk}
-        return {name: (_ask_for_reason(action), name, action.title) for name, action in in_bulk.items()} | (
-            super().get_actions(request)
-        )
+        return {name: (_ask_for_reason(action), name, action.title) for name, action in in_bulk.items()} | usual
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

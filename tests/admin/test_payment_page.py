@@ -382,3 +382,11 @@ def test_page_says_that_the_payer_was_erased_and_when(
     assert f"{words}: {shown}." in text_of(superuser_client, payment)
     Payment.objects.update(erased_at=None)  # by an earlier release
     assert f"{words}." in text_of(superuser_client, payment)
+
+
+def test_page_offers_its_actions_as_links_only(superuser_client: Client, charged_twice: Payment) -> None:
+    """From Django 6.1 on, the page of a record could also have a menu of the list's actions."""
+    page = superuser_client.get(page_of(charged_twice)).content.decode()
+
+    assert "Record a refund" in page
+    assert re.findall(r'<select name="[^"]*action"', page) == []
