@@ -32,6 +32,7 @@ from django_feexpay.admin import display
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.models import StaffAction
 from django_feexpay.payments import staff_actions
+from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 
 if TYPE_CHECKING:
@@ -78,6 +79,22 @@ class ConfirmedAction:
     reason_help: str | StrPromise = _REASON_HELP
     bulk: bool = True
     columns: tuple[str, ...] = ()
+
+
+def done_or_skipped(decide: Callable[..., object]) -> Callable[[Any, str, str], Outcome]:
+    """The `run` of an action that is one function of `payments`: a row that it refuses is skipped, and staff read why.
+
+    `decide` takes the primary key of the row, and `reason`, `actor` and `source` by name.
+    """
+
+    def run(row: Any, actor: str, reason: str) -> Outcome:
+        try:
+            decide(row.pk, reason=reason, actor=actor, source=Source.ADMIN)
+        except NotAllowedError as refusal:
+            return Outcome(Result.SKIPPED, refusal.message or refusal.code)
+        return Outcome(Result.DONE)
+
+    return run
 
 
 class ReasonForm(forms.Form):

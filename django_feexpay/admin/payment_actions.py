@@ -8,7 +8,7 @@ from __future__ import annotations
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from django_feexpay.admin.confirm_action import ConfirmedAction, Outcome, Result
+from django_feexpay.admin.confirm_action import ConfirmedAction, Outcome, Result, done_or_skipped
 from django_feexpay.lifecycle import PublicStatus, Status
 from django_feexpay.models import Attempt, Payment, StaffAction
 from django_feexpay.payments import order_release, reviews
@@ -57,15 +57,6 @@ def retry_payment(payment: Payment, actor: str, note: str) -> Outcome:
     return Outcome(Result.DONE)
 
 
-def release_order(payment: Payment, actor: str, reason: str) -> Outcome:
-    """Let the order of a payment be paid again, if its money went back."""
-    try:
-        order_release.release(payment.pk, reason=reason, actor=actor, source=Source.ADMIN)
-    except NotAllowedError as refusal:
-        return Outcome(Result.SKIPPED, refusal.message or refusal.code)
-    return Outcome(Result.DONE)
-
-
 def _may_be_retried(payment: Payment) -> bool:
     """False for a payment that is paid or may still be paid."""
     return payment.status != Status.SUCCESSFUL and reviews.under_review(payment.pk) is None
@@ -103,7 +94,7 @@ RELEASE = ConfirmedAction(
         "This asks FeexPay about every attempt. The same order may be paid again if none of them may still succeed and "
         "the money went back to the payer. Goods that were delivered stay delivered."
     ),
-    run=release_order,
+    run=done_or_skipped(order_release.release),
     skipped_as=StaffAction.Action.RELEASE_ORDER,
     applies=order_release.may_be_released,
     bulk=False,

@@ -16,7 +16,13 @@ from django.views.decorators.http import require_http_methods
 
 from django_feexpay import log_context
 from django_feexpay.admin import display, export_columns, payout_pages, refund_pages
-from django_feexpay.admin.confirm_action import ConfirmedAction, ConfirmedActionsAdmin, Outcome, Result
+from django_feexpay.admin.confirm_action import (
+    ConfirmedAction,
+    ConfirmedActionsAdmin,
+    Outcome,
+    Result,
+    done_or_skipped,
+)
 from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.admin.people import name_of
 from django_feexpay.admin.period_filter import PeriodFilter
@@ -69,22 +75,6 @@ def _send_payout(refund: Refund, actor: str, reason: str) -> Outcome:
     return Outcome(Result.DONE)
 
 
-def _approve(refund: Refund, actor: str, reason: str) -> Outcome:
-    try:
-        refunds.approve(refund.pk, reason=reason, actor=actor, source=Source.ADMIN)
-    except NotAllowedError as refusal:
-        return Outcome(Result.SKIPPED, refusal.message)
-    return Outcome(Result.DONE)
-
-
-def _cancel(refund: Refund, actor: str, reason: str) -> Outcome:
-    try:
-        refunds.cancel(refund.pk, reason=reason, actor=actor, source=Source.ADMIN)
-    except NotAllowedError as refusal:
-        return Outcome(Result.SKIPPED, refusal.message)
-    return Outcome(Result.DONE)
-
-
 APPROVE = ConfirmedAction(
     name="approve",
     permission=refund_pages.PERMISSION,
@@ -93,7 +83,7 @@ APPROVE = ConfirmedAction(
         "Approve it only if you have seen that this money went back to the payer. The refund then counts, the shop is "
         "told, and it cannot be changed any more. You cannot approve what you proposed yourself."
     ),
-    run=_approve,
+    run=done_or_skipped(refunds.approve),
     skipped_as=StaffAction.Action.APPROVE_REFUND,
     applies=_waits,
     bulk=False,
@@ -120,7 +110,7 @@ CANCEL = ConfirmedAction(
     explanation=gettext_lazy(
         "The proposed refund does not count any more. Cancel it only if the money was not paid back."
     ),
-    run=_cancel,
+    run=done_or_skipped(refunds.cancel),
     skipped_as=StaffAction.Action.CANCEL_REFUND,
     applies=_may_be_cancelled,
     bulk=False,

@@ -4,30 +4,9 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy
 
-from django_feexpay.admin.confirm_action import ConfirmedAction, Outcome, Result
-from django_feexpay.models import OutboxMessage, StaffAction, WebhookDelivery
+from django_feexpay.admin.confirm_action import ConfirmedAction, done_or_skipped
+from django_feexpay.models import StaffAction
 from django_feexpay.payments import outbox, webhook_hints
-from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.ledger import Source
-
-
-def send_again(message: OutboxMessage, actor: str, reason: str) -> Outcome:
-    """Deliver a signal once more."""
-    try:
-        outbox.send_again(message.pk, reason=reason, actor=actor, source=Source.ADMIN)
-    except NotAllowedError as refusal:
-        return Outcome(Result.SKIPPED, refusal.message)
-    return Outcome(Result.DONE)
-
-
-def process_again(delivery: WebhookDelivery, actor: str, reason: str) -> Outcome:
-    """Ask FeexPay about the attempt of a delivery."""
-    try:
-        webhook_hints.process_again(delivery.pk, reason=reason, actor=actor, source=Source.ADMIN)
-    except NotAllowedError as refusal:
-        return Outcome(Result.SKIPPED, refusal.message)
-    return Outcome(Result.DONE)
-
 
 SEND_AGAIN = ConfirmedAction(
     name="send_again",
@@ -37,7 +16,7 @@ SEND_AGAIN = ConfirmedAction(
         "Every receiver in the shop is called once more with the same event id. A receiver that handled this id does "
         "nothing. The payer gets no second message."
     ),
-    run=send_again,
+    run=done_or_skipped(outbox.send_again),
     skipped_as=StaffAction.Action.RESEND_SIGNAL,
     applies=lambda message: True,
 )
@@ -49,7 +28,7 @@ PROCESS_AGAIN = ConfirmedAction(
         "FeexPay is asked about the attempt or the payout that this webhook names. What the webhook says is not "
         "believed."
     ),
-    run=process_again,
+    run=done_or_skipped(webhook_hints.process_again),
     skipped_as=StaffAction.Action.REDELIVER,
     applies=lambda delivery: bool(delivery.payment_id or delivery.gateway_reference),
 )

@@ -17,9 +17,9 @@ from django_feexpay.gateway.redaction import safe_words
 from django_feexpay.gateway.reports import clean_text, json_object, names_payment, reason_code_from
 from django_feexpay.private import PrivateText
 
-#: Codes of OutcomeUnknownError for replies that tell why the outcome is unknown.
 #: The code of MisconfiguredError for a refused or unusable API key.
 INVALID_KEY = "invalid_api_key"
+#: Codes of OutcomeUnknownError for replies that tell why the outcome is unknown.
 PAYMENT_NAMED, RATE_LIMITED, IN_MAINTENANCE = "payment_named", "rate_limited", "network_unavailable"
 
 _LONGEST_WAIT_SECONDS = 3600

@@ -65,8 +65,9 @@ class Figures:
     """Counts and sums. Amounts are in the minor unit of their currency.
 
     `gross`: credited. `double_charges`: taken by FeexPay and not credited, so owed to payers. `reversals`: credited and
-    taken back by FeexPay. `refunds`: recorded refunds, of credits and of double charges. `fees`: FeexPay's fees on
-    credits and double charges, by the provider's percentage when the payment was started.
+    taken back by FeexPay, unless staff closed it as refunded. `refunds`: recorded refunds, of credits and of double
+    charges. `fees`: FeexPay's fees on credits and double charges, by the provider's percentage when the payment was
+    started.
     """
 
     credit_count: int = 0
@@ -192,6 +193,8 @@ def _double_charges(period: Period, provider: str) -> Iterator[_Moved]:
 def _reversals(period: Period, provider: str) -> Iterator[_Moved]:
     # FeexPay's sources do not say that it gives its fee back, so the fee of the credit stays.
     incidents = Incident.objects.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT)
+    # A refund in FeexPay's dashboard shows as a reversal, too: closed as refunded, the money went back once.
+    incidents = incidents.exclude(resolution=Incident.Resolution.REFUNDED)
     for code, currency, day, count, taken, _fees in _incidents(incidents, period, provider):
         yield code, currency, day, Figures(reversal_count=count, reversals=taken)
 

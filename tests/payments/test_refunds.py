@@ -11,11 +11,12 @@ from django.db import connection, transaction
 
 from django_feexpay import exports
 from django_feexpay.models import Incident, OutboxMessage, Payment, Refund, StaffAction
-from django_feexpay.payments import incidents, outbox, refunds
+from django_feexpay.payments import incidents, outbox, refunds, statements
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.statements import Period
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock, Recorder, only_attempt
@@ -403,3 +404,18 @@ def test_verify_reports_a_signal_without_a_refund(credited: Payment) -> None:
 def test_database_refuses_an_approval_by_the_proposer(credited: Payment) -> None:
     with pytest.raises(Exception, match="feexpay_refund_two_persons"), transaction.atomic():
         plant(credited, approved_by="1", **recorded(credited))
+
+
+def test_refund_that_feexpay_shows_as_a_reversal_is_in_the_statement_once(
+    credited: Payment, gateway: ModelGateway
+) -> None:
+    """Paid back in FeexPay's dashboard, whose status is then REFUNDED."""
+    give(credited, way="gateway")
+    gateway.last().status = "REFUNDED"
+    reconcile(only_attempt(credited).pk, source=Source.WORKER)
+    assert close(Incident.objects.get(), "refunded")
+
+    total = statements.make(Period(statements.today(), statements.today())).totals["XOF"]
+
+    assert (total.gross, total.refunds, total.reversals) == (5000, 5000, 0)
+    assert total.net == -total.fees

@@ -1,8 +1,7 @@
 """Admission control for calls to FeexPay: circuit breaker, rate budget and bulkhead behind one function each.
 
 A refused request gets `gateway_unavailable`, the words of `trouble` and a time to try again, before anything is
-written. Callers check for
-duplicates first: the answer to a duplicate does not depend on FeexPay's health.
+written. Callers check for duplicates first: the answer to a duplicate does not depend on FeexPay's health.
 """
 
 from __future__ import annotations
