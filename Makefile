@@ -18,8 +18,9 @@ RECORD := $(PY) tools/report/record.py
 # Not $(MAKE) in the recipe itself: `make -n` would run the line, and leave the record of a run that never was.
 STEPS := $(MAKE) --no-print-directory
 
-# Variables of another project in this shell must not choose our settings or our packages.
-unexport DJANGO_SETTINGS_MODULE PYTHONPATH PYTHONHOME
+# Variables of another project in this shell must not choose our settings or our packages. Without bytecode files every
+# process that the tests start would compile the package again, and every pytest would rewrite all tests again.
+unexport DJANGO_SETTINGS_MODULE PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -30,6 +31,12 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- the environment: one stamp file per dependency group of pyproject.toml, so that each command installs only its own
+
+# The groups that a group includes: its stamp stands for theirs, too.
+INCLUDED_check := test demo
+INCLUDED_test := demo
+INCLUDED_mutants := test demo
+CLIENT_INCLUDED_test := keyring
 
 .venv: $(VENV)/.check ## everything a developer needs, in .venv (PYTHON=python3.12 chooses another Python)
 
@@ -49,7 +56,7 @@ ifeq ($(VENV),.venv-lowest)
 else
 	@$(PY) -m pip install -qq --editable . --group $*
 endif
-	@touch $@
+	@touch $@ $(INCLUDED_$*:%=$(VENV)/.%)
 
 .venv-client: $(CLIENT_VENV)/.test ## the Kivy client's own environment, in .venv-client
 
@@ -60,7 +67,7 @@ $(CLIENT_PY):
 $(CLIENT_VENV)/.%: client_app/pyproject.toml | $(CLIENT_PY)
 	@echo "installing into $(CLIENT_VENV): $*" >&2
 	@$(CLIENT_PY) -m pip install -qq --only-binary kivy --editable 'client_app[$*]'
-	@touch $@
+	@touch $@ $(CLIENT_INCLUDED_$*:%=$(CLIENT_VENV)/.%)
 
 # --- the commands ---
 

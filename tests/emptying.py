@@ -84,6 +84,11 @@ def empty_again() -> None:
         _call()
 
 
+def empty() -> None:
+    """Bring the tables back to what `migrate` wrote. For a fixture that commits rows for several tests."""
+    TransactionTestCase("__init__")._fixture_teardown()  # type: ignore[attr-defined]  # as above
+
+
 def _restore(test: Any) -> None:
     global _may_have_stragglers  # noqa: PLW0603 -- see above
     _may_have_stragglers = True

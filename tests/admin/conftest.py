@@ -63,6 +63,10 @@ def player(db: None) -> User:
 @pytest.fixture
 def start_payment(gateway: RecordingGateway, player: User) -> StartPayment:
     """A payment of 5 000 F CFA, started as the API does it; `order` overrides fields."""
+    return starter(player)
+
+
+def starter(player: User) -> StartPayment:
     numbers = itertools.count(1)
 
     def start(*, key: str = "", **order: Any) -> Payment:
@@ -84,18 +88,25 @@ def start_failed(start_payment: StartPayment, gateway: RecordingGateway) -> Star
     """A payment whose only attempt FeexPay confirmed as failed."""
 
     def start(**order: Any) -> Payment:
-        payment = start_payment(**order)
-        gateway.statuses[str(payment.attempt.gateway_reference)] = "FAILED"
-        reconcile(payment.attempt.pk, source=Source.WORKER)
-        return Payment.objects.for_reading().get(pk=payment.pk)
+        return fail(start_payment(**order), gateway)
 
     return start
 
 
+def fail(payment: Payment, gateway: RecordingGateway) -> Payment:
+    gateway.statuses[str(payment.attempt.gateway_reference)] = "FAILED"
+    reconcile(payment.attempt.pk, source=Source.WORKER)
+    return Payment.objects.for_reading().get(pk=payment.pk)
+
+
 @pytest.fixture
-def charged_twice(start_failed: StartPayment, gateway: RecordingGateway) -> Payment:
+def charged_twice(start_payment: StartPayment, gateway: RecordingGateway) -> Payment:
+    return charge_twice(start_payment, gateway)
+
+
+def charge_twice(start: StartPayment, gateway: RecordingGateway) -> Payment:
     """A payment with a row in every ledger: failed, retried, late success, and the second attempt succeeds, too."""
-    payment = start_failed(key="tap-1")
+    payment = fail(start(key="tap-1"), gateway)
     payment = retry(payment.pk, source=Source.API, actor="ayo")
     for attempt in payment.attempts.order_by("ordinal"):
         gateway.statuses[str(attempt.gateway_reference)] = "SUCCESSFUL"

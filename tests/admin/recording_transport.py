@@ -13,10 +13,12 @@ class RecordingGateway:
     """Records the collects and the status requests. Its history has no rows.
 
     `statuses`: FeexPay's status by reference (default PENDING). `charged_amounts`: the charged amount by reference
-    (default: the requested amount). `status_requests`: the references whose status was requested.
+    (default: the requested amount). `status_requests`: the references whose status was requested. `name` begins each
+    reference: two gateways that share a database need two names.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "REF") -> None:
+        self.name = name
         self.collects: dict[str, dict[str, Any]] = {}
         self.statuses: dict[str, str] = {}
         self.charged_amounts: dict[str, int] = {}
@@ -41,7 +43,7 @@ class RecordingGateway:
     def _collect(self, body: dict[str, Any]) -> WireReply:
         if self.refusal:
             return _reply(400, {"message": self.refusal})
-        reference = f"REF-{len(self.collects) + 1:04}"
+        reference = f"{self.name}-{len(self.collects) + 1:04}"
         self.collects[reference] = body
         return _reply(200, {"reference": reference, "status": "PENDING"})
 

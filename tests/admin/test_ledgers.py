@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from html import unescape
 from typing import Any
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.models import User
 from django.db import connection, models
-from django.test import Client
+from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from pytest_django import DjangoDbBlocker
 
+from django_feexpay import conf
 from django_feexpay.models import OutboxMessage, Payment, PaymentEvent
 from django_feexpay.payments import daily_totals, refunds
-from tests.admin.conftest import StaffClient, StartPayment, deliver, make_payout
+from tests import emptying
+from tests.admin.conftest import StaffClient, StartPayment, charge_twice, deliver, make_payout, starter
+from tests.admin.recording_transport import RecordingGateway
 
 LEDGERS = [
     "alert",
@@ -71,14 +78,26 @@ pytestmark = pytest.mark.django_db
 UUID_TEXT = r"[0-9a-f]{8}-[0-9a-f]{4}"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def everything(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Payment]:
+    """A payment with a row in every ledger, committed once for all tests of this module."""
+    gateway = RecordingGateway("SHARED")
+    free_amounts = override_settings(FEEXPAY={**settings.FEEXPAY, "PAYABLE": "any_amount"})
+    with django_db_blocker.unblock(), free_amounts, conf.use_transport(gateway):
+        payment = charge_twice(starter(User.objects.create_user("sena")), gateway)
+        source = PaymentEvent.Source.ADMIN
+        refunds.record(payment.pk, amount=1000, way="cash", reason="a gift", actor="1", source=source)
+        make_payout(payment)
+        daily_totals.rebuild()
+    yield payment
+    with django_db_blocker.unblock():
+        emptying.empty()
+
+
 @pytest.fixture
-def charged_twice(charged_twice: Payment) -> Payment:
-    """With a refund of the credited charge and a payout, and counted in the daily totals."""
-    source = PaymentEvent.Source.ADMIN
-    refunds.record(charged_twice.pk, amount=1000, way="cash", reason="a gift", actor="1", source=source)
-    make_payout(charged_twice)
-    daily_totals.rebuild()
-    return charged_twice
+def charged_twice(everything: Payment, db: None) -> Payment:
+    """The shared payment, with a refund of the credited charge and a payout, and counted in the daily totals."""
+    return Payment.objects.for_reading().get(pk=everything.pk)
 
 
 def first_row(name: str) -> models.Model:
