@@ -37,8 +37,8 @@ def parse(entry: str) -> DatedSecret:
 def _end(text: str) -> datetime:
     try:
         end = datetime.fromisoformat(text)
-    except ValueError:
+        if len(text) == len("2026-12-31"):
+            return datetime.combine(end, time.min, UTC) + timedelta(days=1)
+        return end.astimezone(UTC) if end.tzinfo else UNREADABLE_END
+    except (ValueError, OverflowError):  # the last day of the calendar has no next day
         return UNREADABLE_END
-    if len(text) == len("2026-12-31"):
-        return datetime.combine(end, time.min, UTC) + timedelta(days=1)
-    return end if end.tzinfo else UNREADABLE_END

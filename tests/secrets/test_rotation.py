@@ -146,8 +146,9 @@ def test_new_key_that_feexpay_does_not_know_yet_falls_back_to_the_old_one(
         ([f"{OLD} until 2020-01-01"], ""),
         ([f"{OLD} until tomorrow"], ""),
         ([f"{OLD} until 2999-12-31T23:59"], ""),
+        ([f"{OLD} until 9999-12-31"], ""),
     ],
-    ids=["newest", "newest ended", "with offsets", "all ended", "no date", "no offset"],
+    ids=["newest", "newest ended", "with offsets", "all ended", "no date", "no offset", "no next day"],
 )
 def test_key_is_the_newest_that_has_not_ended(configure: Configure, written: list[str], used: str) -> None:
     configure(API_KEY=written)
@@ -173,11 +174,16 @@ def test_last_day_of_a_key_is_a_whole_day(configure: Configure) -> None:
             ["✔ key: fp_…shop, without an end", "✔ key: fp_…shop, until 3000-01-01 00:00 UTC"],
             "ok",
         ),
+        (
+            [NEW, f"{OLD} until 2999-12-31T00:30+01:00"],
+            ["✔ key: fp_…shop, until 2999-12-30 23:30 UTC"],
+            "ok",
+        ),
         ([f"{OLD} until 2020-01-01", NEW], ["– key: fp_…shop has ended: remove it"], "ok"),
         ([f"{OLD} until {{soon}}"], ["✘ ends: the last one of a kind ends soon"], "ends_soon"),
         ([f"{OLD} until 2020-01-01"], ["✘ ends: no key or no webhook secret is left"], "ended"),
     ],
-    ids=["two", "old one ended", "ends soon", "none left"],
+    ids=["two", "with an offset", "old one ended", "ends soon", "none left"],
 )
 def test_doctor_and_health_show_the_ends_and_no_secret(
     configure: Configure, locked: Locked, keys: list[str], lines: list[str], word: str

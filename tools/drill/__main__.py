@@ -61,6 +61,7 @@ def _shop(stack: ExitStack, primary: Server) -> Any:
         "FEEXPAY_BASE_URL": sandbox.api_url,
         "FEEXPAY_PROMPTS_PER_PHONE": "0",
         "FEEXPAY_SHOP_ID": SHOP_ID,
+        "LOG_LEVEL": "CRITICAL",  # only the results are printed
     }
     import django
 
