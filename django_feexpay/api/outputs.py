@@ -9,7 +9,7 @@ from typing import Any
 from django_feexpay.catalogue.money import show_rate
 from django_feexpay.catalogue.phone import PhoneRule
 from django_feexpay.catalogue.providers import CATALOGUE
-from django_feexpay.lifecycle import PublicStatus
+from django_feexpay.lifecycle import PublicStatus, Status
 from django_feexpay.models import Payment, Provider
 from django_feexpay.payments.failure_reasons import failure_reason
 from django_feexpay.payments.payer_options import can_retry, next_poll_seconds
@@ -27,6 +27,7 @@ PAYMENT_FIELDS = (
 def payment_body(payment: Payment) -> dict[str, Any]:
     """A payment as the API shows it, its number masked. `payment` comes from `Payment.objects.for_reading()`."""
     attempt, status = payment.attempt, payment.public_status
+    waits_for_payer = payment.status == Status.PENDING  # under review the payer must neither pay nor send a code
     return {
         "id": str(payment.pk),
         "status": status.value,
@@ -43,8 +44,8 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "phone": attempt.masked_msisdn,
         "merchant_reference": payment.merchant_reference,
         "reference": attempt.gateway_reference,
-        "redirect_url": attempt.redirect_url or None if status is PublicStatus.PENDING else None,
-        "otp_required": attempt.otp_required and status is PublicStatus.PENDING,
+        "redirect_url": attempt.redirect_url or None if waits_for_payer else None,
+        "otp_required": attempt.otp_required and waits_for_payer,
         "reason": failure_reason(attempt) if status is PublicStatus.FAILED else None,
         "can_retry": can_retry(payment),
         "next_poll_seconds": next_poll_seconds(payment),

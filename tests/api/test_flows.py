@@ -138,6 +138,27 @@ def test_redirect_url_is_shown_only_while_pending(caller: Caller, gateway: Model
 
 
 @pytest.mark.parametrize(
+    ("provider", "phone", "page"),
+    [("wave_ci", "0701020304", "https://pay.wave.example/1"), ("coris_bj", "0161000050", None)],
+)
+def test_payment_under_review_offers_no_page_and_no_code(
+    caller: Caller, gateway: ModelGateway, clock: Clock, provider: str, phone: str, page: str | None
+) -> None:
+    """FeexPay took another amount: on the page, or with another code, the payer could pay once more."""
+    gateway.next_collects = [accept_as("ref-page", payment_url=page)] if page else []
+    body = caller.initiate(provider=provider, phone=phone).json()
+    assert (body["redirect_url"], body["otp_required"]) == (page, page is None)
+    gateway.last().approve()
+    gateway.last().lies["amount"] = 4999
+
+    sweep_at_next_poll(clock)
+
+    reviewed = caller.get(f"{body['id']}/status/").json()
+    assert reviewed["detail"] == "under_review"
+    assert (reviewed["redirect_url"], reviewed["otp_required"]) == (None, False)
+
+
+@pytest.mark.parametrize(
     "address",
     [
         "https://elsewhere.example/",
