@@ -48,7 +48,7 @@ async def test_prefix_suggests_a_provider_and_does_not_switch(start: Any, shop: 
     d = await start()
     await to_form(d, phone="")
     d.type(d.root.screen.form.ids.phone.ids.entry, "0145000000")
-    assert d.shows("Ce numéro ressemble à Moov Money.")
+    assert d.shows("Ce numéro ressemble à un numéro Moov Money.")
 
     d.tap(d.find(d.app.form.pay_text))
     await d.until(lambda: shop.payments)

@@ -12,6 +12,7 @@ from feexpay_client.ui.kv import load_kv
 from feexpay_client.ui.shell import FeexPayScreen
 from feexpay_client.ui.teardown import empty, tear_down
 from feexpay_client.ui.widgets.button import FeexPayChip
+from feexpay_client.ui.widgets.focus import bring_into_view
 from feexpay_client.ui.widgets.page import FeexPayTwoColumns
 from feexpay_client.ui.widgets.row import FeexPayList, FeexPayListRow, FeexPaySkeleton
 from feexpay_client.ui.widgets.sheet import FeexPaySheet
@@ -177,13 +178,18 @@ class FeexPayPayScreen(FeexPayScreen):
     def _pick(self, code: str) -> None:
         self.vm.choose(code)
         self.picking = False
-        # In the frame after the next, the form has its place. Before that, the page would scroll past it.
-        Clock.schedule_once(lambda _seconds: Clock.schedule_once(self._focus_number, 0), 0)
-
-    def _focus_number(self, _seconds: float) -> None:
-        number = self.first_focus() if self.get_root_window() is not None else None
+        number = self.first_focus()
         if number is not None:
-            number.take_focus()
+            number.take_focus()  # at once, or the first digits typed on a keyboard would be lost
+            # The page scrolled to where the field was. In the frame after the next, the form has its place.
+            Clock.schedule_once(lambda _seconds: Clock.schedule_once(self._show_number, 0), 0)
+
+    def _show_number(self, _seconds: float) -> None:
+        if self.get_root_window() is None:
+            return
+        if self.in_steps:
+            self.ids.page.scroll_y = 1
+        bring_into_view(self.form.ids.phone)
 
     def first_focus(self) -> Any:
         return self.form.ids.phone if not self.picking and self.vm.asks_phone and not self.vm.phone else None
