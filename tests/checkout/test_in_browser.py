@@ -33,6 +33,8 @@ pytestmark = [
 
 PAID, CONFIRM = "Paid, thank you", "Confirm on your phone"
 _AXE = Path(axe_core_python.__file__).with_name("axe.min.js").read_text("utf-8")
+#: In one call, because a page that follows a payment may load again between two.
+_BARRIERS = f"{_AXE}; axe.run().then((result) => arguments[0](result.violations));"
 _ORDERS = itertools.count(1)
 #: Each theme, each language and the narrowest phone, in three loads of a page.
 LOOKS = (
@@ -228,8 +230,7 @@ def looked_at(browser: Browser, name: str) -> list[object]:
         browser.driver.refresh()
         browser.find("h1")
         found += [(name, look, box) for box in browser.cut_off()]
-        browser.driver.execute_script(_AXE)
-        violations = browser.driver.execute_async_script("axe.run().then((r) => arguments[0](r.violations))")
+        violations = browser.driver.execute_async_script(_BARRIERS)
         found += [(name, look, each["id"], [node["html"] for node in each["nodes"]]) for each in violations]
     browser.look(size=PHONE)
     return found
