@@ -25,7 +25,8 @@ T = TypeVar("T")
 PASSWORD = "correct horse battery"
 PHONE, DESKTOP = (390, 844), (1280, 800)
 
-_WAIT_SECONDS = 15
+#: Long, because a busy machine may take ten seconds for a page. A page that comes earlier ends the wait.
+_WAIT_SECONDS = 60
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 #: The browser loads nothing but our pages, and works as root and in a container.
 _FLAGS = (
@@ -42,16 +43,20 @@ const seen = (element) => element.checkVisibility({opacityProperty: true, visibi
 const [css, text, part] = arguments;
 const shows = (element) => seen(element) && plain(element.innerText ?? element.textContent).includes(plain(text));
 const found = [...document.querySelectorAll(css)].find(shows);
-return (part ? found?.querySelector(part) : found) ?? null;
 """
+_ELEMENT = f"{_SHOWN} return (part ? found?.querySelector(part) : found) ?? null;"
+_IS_THERE = f"{_SHOWN} return found !== undefined;"
+_GROUND = f"{_SHOWN} return found ? getComputedStyle(found).backgroundColor : null;"
 #: What the driver says, besides "stale element", if the page replaced an element while it was read.
 _REPLACED = "Node with given id does not belong to the document"
 _AXE = Path(axe_core_python.__file__).with_name("axe.min.js").read_text("utf-8")
+#: In one call, because a page that follows a payment may load again between two.
+_BARRIERS = f"{_AXE}; axe.run().then((found) => arguments[0](found.violations));"
 #: White around the element of a picture.
 _MARGIN = 4
-_BOX = """
-const box = arguments[0].getBoundingClientRect();
-return [box.x + scrollX, box.y + scrollY, box.width, box.height];
+_BOX = f"""{_SHOWN}
+const box = found?.getBoundingClientRect();
+return found ? [box.x + scrollX, box.y + scrollY, box.width, box.height] : null;
 """
 #: The boxes with more in them than they show at once: the page itself, and tables that scroll sideways.
 _CUT_OFF = """
@@ -113,12 +118,18 @@ class Browser:
 
     def fill(self, name: str, value: str) -> None:
         """Write into the field of this name, or choose the option of a list that shows `value`."""
-        element = self.find(f"[name={name}]")
-        if element.tag_name == "select":
-            Select(element).select_by_visible_text(value)
-            return
-        element.clear()
-        element.send_keys(value)
+        css = f"[name={name}]"
+
+        def write() -> bool:
+            element = self.find(css)
+            if element.tag_name == "select":
+                Select(element).select_by_visible_text(value)
+            else:
+                element.clear()
+                element.send_keys(value)
+            return True
+
+        self._wait(write, css, "")
 
     # --- what a person sees --------------------------------------------------------------------------
 
@@ -128,7 +139,8 @@ class Browser:
 
     def has(self, css: str, text: str = "") -> bool:
         """Whether the page shows such an element now."""
-        return self._shown(css, text) is not None
+        there: bool = self.driver.execute_script(_IS_THERE, css, text)
+        return there
 
     def text(self, css: str = "#main, #container") -> str:
         """The text of an element as it is shown, with usual spaces."""
@@ -156,13 +168,12 @@ class Browser:
 
     def barriers(self) -> list[tuple[str, str]]:
         """What axe finds on the page: the name of the rule, and the element that breaks it."""
-        self.driver.execute_script(_AXE)
-        broken = self.driver.execute_async_script("axe.run().then((found) => arguments[0](found.violations))")
+        broken = self.driver.execute_async_script(_BARRIERS)
         return [(rule["id"], node["html"]) for rule in broken for node in rule["nodes"]]
 
     def brightness(self, css: str) -> float:
         """The ground of an element: 0 is black, 1 is white."""
-        ground = self.find(css).value_of_css_property("background-color")
+        ground: str = self._wait(lambda: self.driver.execute_script(_GROUND, css, ""), css, "")
         red, green, blue = (int(part) / 255 for part in re.findall(r"\d+", ground)[:3])
         return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
@@ -180,7 +191,7 @@ class Browser:
     def picture(self, path: Path, css: str, height: int) -> None:
         """Write the upper part of an element as PNG, also where it is below the window. Changes: the file."""
         self.driver.execute_script("document.activeElement.blur()")
-        left, top, width, tall = self.driver.execute_script(_BOX, self.find(css))
+        left, top, width, tall = self._wait(lambda: self.driver.execute_script(_BOX, css, ""), css, "")
         clip = {
             "x": max(0, left - _MARGIN),
             "y": max(0, top - _MARGIN),
@@ -224,7 +235,7 @@ class Browser:
         self.driver.execute_cdp_cmd(name, values)
 
     def _shown(self, css: str, text: str, part: str = "") -> WebElement | None:
-        found: WebElement | None = self._read(lambda: self.driver.execute_script(_SHOWN, css, text, part))
+        found: WebElement | None = self._read(lambda: self.driver.execute_script(_ELEMENT, css, text, part))
         return found
 
     def _read(self, read: Callable[[], T]) -> T | None:

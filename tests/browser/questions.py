@@ -77,7 +77,7 @@ def how_did_the_month_go(browser: Browser, site: Office) -> None:
     browser.go(".feexpay-choices a", "30 days")
 
     assert "THE PERIOD AGAINST THE ONE BEFORE" in browser.text().upper()
-    assert browser.has("#feexpay-live svg")
+    assert browser.find("#feexpay-live svg")
 
 
 def is_orange_down(browser: Browser, site: Office) -> None:

@@ -60,7 +60,7 @@ def test_page_fits_the_window_and_the_policy(page: str, browser: Browser, site: 
     for look in LOOKS:
         browser.look(**look)
         browser.open(path(site))
-        assert browser.find("#content h1").text
+        assert browser.text("#content h1")
         # On a phone the side tables of a record scroll within their own box.
         may_scroll = "feexpay-scroll" if look["size"] == PHONE else "nothing"
         cut_off = [box for box in browser.cut_off() if may_scroll not in box]
@@ -73,7 +73,7 @@ def test_dashboard_follows_the_theme_of_the_system(browser: Browser, site: Offic
     for theme in ("light", "dark"):
         browser.look(theme=theme)
         browser.open(url("dailytotal_dashboard"))
-        assert browser.has("#feexpay-live svg")
+        assert browser.find("#feexpay-live svg")
         brightness[theme] = browser.brightness("body"), browser.brightness(".feexpay-card")
 
     assert min(brightness["light"]) > 0.8
@@ -96,7 +96,7 @@ def test_dashboard_keeps_period_and_provider_in_its_address(browser: Browser, si
 def test_wrong_password_opens_nothing(browser: Browser, site: Office) -> None:
     browser.sign_in(office.STAFF["Support"], office.FRONT_PAGE, password="wrong")
 
-    assert browser.has(".errornote")
+    assert browser.find(".errornote")
     assert browser.path() == f"/admin/login/?next={office.FRONT_PAGE}"
 
 
