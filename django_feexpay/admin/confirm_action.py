@@ -232,7 +232,9 @@ class ConfirmedActionsAdmin(LedgerAdmin):
             ids = {self.opts.pk.to_python(value) for value in request.GET.getlist(str(self.opts.model_name))}
         except ValidationError:
             raise Http404 from None
-        queryset = self.get_queryset(request).select_related(*self.list_select_related)
+        queryset = self.get_queryset(request)
+        if self.list_select_related:  # without a name, `select_related` would join every relation
+            queryset = queryset.select_related(*self.list_select_related)
         rows = list(queryset.filter(pk__in=ids)) if 0 < len(ids) <= most else []
         if not rows or len(rows) < len(ids):
             raise Http404

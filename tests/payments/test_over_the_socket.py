@@ -18,7 +18,7 @@ from tests.sandbox.running import RunningSandbox, run_sandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 60
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

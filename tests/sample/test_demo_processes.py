@@ -14,7 +14,7 @@ from demo_processes import DemoError, Processes
 
 from tests.repository.tree import ROOT
 
-TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 60.0
 
 # Prints its pid, then waits; with `stubborn` it ignores SIGTERM.
 WAITING = """

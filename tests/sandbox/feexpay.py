@@ -26,8 +26,8 @@ def status_of(sandbox: RunningSandbox, reference: str) -> dict[str, Any]:
 
 
 def wait_for_status(sandbox: RunningSandbox, reference: str, status: str) -> dict[str, Any]:
-    """Poll until the status is `status`, and return the body of that answer. Raises AssertionError after 10 s."""
-    give_up_at = time.monotonic() + 10
+    """Poll until the status is `status`, and return the body of that answer. Raises AssertionError after 60 s."""
+    give_up_at = time.monotonic() + 60
     while time.monotonic() < give_up_at:
         body = status_of(sandbox, reference)
         if body.get("data", body)["status"] == status:

@@ -43,20 +43,20 @@ class Receiver:
         return [one for one in list(self._received) if one.body.get("reference") == reference]
 
     def wait_for_one(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The first body for which `wanted` is true. Raises AssertionError after 10 s."""
+        """The first body for which `wanted` is true. Raises AssertionError after 60 s."""
 
         def found() -> dict[str, Any] | None:
             return next((one.body for one in list(self._received) if wanted(one.body)), None)
 
         with self._changed:
-            body = self._changed.wait_for(found, timeout=10)
+            body = self._changed.wait_for(found, timeout=60)
         assert body is not None, "no such webhook arrived"
         return body
 
     def wait_for(self, reference: str, count: int = 1) -> list[Received]:
-        """The first `count` deliveries about `reference`. Raises AssertionError after 10 s."""
+        """The first `count` deliveries about `reference`. Raises AssertionError after 60 s."""
         with self._changed:
-            arrived = self._changed.wait_for(lambda: len(self.about(reference)) >= count, timeout=10)
+            arrived = self._changed.wait_for(lambda: len(self.about(reference)) >= count, timeout=60)
         assert arrived, f"{len(self.about(reference))} of {count} deliveries arrived"
         return self.about(reference)[:count]
 

@@ -101,7 +101,7 @@ def _payout_status(sandbox: RunningSandbox, reference: str) -> dict[str, Any]:
 
 
 def _wait_for_payout(sandbox: RunningSandbox, reference: str, status: str) -> None:
-    give_up_at = time.monotonic() + 10
+    give_up_at = time.monotonic() + 60
     while _payout_status(sandbox, reference)["status"] != status:
         assert time.monotonic() < give_up_at
         time.sleep(0.01)
@@ -220,7 +220,7 @@ def _export(sandbox: RunningSandbox, request_id: str) -> dict[str, Any]:
 
 
 def _ended_export(sandbox: RunningSandbox, request_id: str) -> dict[str, Any]:
-    give_up_at = time.monotonic() + 10
+    give_up_at = time.monotonic() + 60
     while (export := _export(sandbox, request_id))["status"] == "PENDING":
         assert time.monotonic() < give_up_at
         time.sleep(0.01)

@@ -240,7 +240,7 @@ def test_sandbox_sends_webhooks_to_a_live_server(
     feexpay_sandbox.change(webhook_url=f"{live_server.url}/api/v1/payments/feexpay/webhook/")
     payment = start(player, "00")
 
-    give_up_at = time.monotonic() + 20
+    give_up_at = time.monotonic() + 60
     while not WebhookDelivery.objects.filter(attempt=payment.attempt).exists():
         assert time.monotonic() < give_up_at, feexpay_sandbox.payments()
         time.sleep(0.02)
