@@ -169,8 +169,6 @@ def pytest_configure(config: pytest.Config) -> None:
     post_save.connect(_watch_queue, dispatch_uid="leak_watch")
     setting_changed.connect(watch.read_settings, dispatch_uid="leak_watch")
     watch.read_settings()
-    if config.pluginmanager.hasplugin("dsession"):  # this process is the one that the workers report to
-        config.pluginmanager.register(Workers())
 
 
 @contextmanager
@@ -205,11 +203,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         output["leak_watch"] = dict(watch.seen)
 
 
-class Workers:
-    """For the process that pytest-xdist's workers report to."""
-
-    def pytest_testnodedown(self, node: Any) -> None:
-        watch.seen.update(getattr(node, "workeroutput", {}).get("leak_watch", {}))
+@pytest.hookimpl(optionalhook=True)  # only pytest-xdist calls it
+def pytest_testnodedown(node: Any) -> None:
+    watch.seen.update(getattr(node, "workeroutput", {}).get("leak_watch", {}))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
