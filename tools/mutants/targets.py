@@ -80,6 +80,8 @@ TARGETS = (
             "tests/payments/test_database_constraints.py",
             "tests/payments/test_two_persons.py",
             "tests/payments/test_paid_orders.py",
+            "tests/payments/test_retry.py::test_payment_is_under_review_while_an_earlier_attempt_may_be_paid",
+            "tests/payments/test_retry.py::test_failed_payment_comes_under_review_with_its_earlier_attempt",
             "tests/payments/test_audit_chain.py::test_next_move_chains_the_older_events_first",
         ),
     ),
