@@ -104,8 +104,7 @@ def move(
     if not may_move(before, to_status):
         return False
     at = conf.now()
-    settled_at = None if public(to_status) is PublicStatus.PENDING else at
-    written = {"status": to_status, "updated_at": at, "settled_at": settled_at, **(changes or {})}
+    written = {"status": to_status, "updated_at": at, "settled_at": _settled_at(to_status, at), **(changes or {})}
     if proposal_id is not None and not _open_proposals(attempt_id).filter(pk=proposal_id).exists():
         return False
     if not Attempt.objects.filter(pk=attempt_id, status=before, **(still or {})).update(**written):
@@ -126,6 +125,11 @@ def move(
     change_notices.announce(payment.pk)
     move_log.attempt_moved(payment, attempt, before, cause.because)
     return True
+
+
+def _settled_at(status: Status, at: datetime) -> datetime | None:
+    """When an attempt or a payment that gets this status now ended; None: it has not."""
+    return None if public(status) is PublicStatus.PENDING else at
 
 
 def _lock(attempt_id: UUID, to_status: Status) -> tuple[Payment, list[Payment]]:
@@ -191,7 +195,7 @@ def _update_payment(payment: Payment, attempt: Attempt, event: PaymentEvent, at:
     elif payment.status != Status.SUCCESSFUL:
         was, status = payment.public_status, _status_of_uncredited(payment, attempt)
         if payment.latest_attempt_id == attempt.pk or status != payment.status:
-            _set_status(payment, status, at, settled_at=at if public(status) is PublicStatus.FAILED else None)
+            _set_status(payment, status, at, settled_at=_settled_at(status, at))
         if was is PublicStatus.PENDING and payment.public_status is PublicStatus.FAILED:
             _enqueue_signal(payment, Signal.FAILED, at)
     if attempt.life_status is Status.REVIEW:
