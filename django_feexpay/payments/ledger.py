@@ -194,7 +194,7 @@ def _update_payment(payment: Payment, attempt: Attempt, event: PaymentEvent, at:
         _credit_once(payment, attempt, event, at, amount)
     elif payment.status != Status.SUCCESSFUL:
         was, status = payment.public_status, _status_of_uncredited(payment, attempt)
-        if payment.latest_attempt_id == attempt.pk or status != payment.status:
+        if status != payment.status:
             _set_status(payment, status, at, settled_at=_settled_at(status, at))
         if was is PublicStatus.PENDING and payment.public_status is PublicStatus.FAILED:
             _enqueue_signal(payment, Signal.FAILED, at)

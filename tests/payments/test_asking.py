@@ -293,7 +293,8 @@ def test_claimed_poll_tells_whether_feexpay_answered(
     gateway.reads_unanswered = False
     gateway.last().approve()
     reconcile.reconcile_claimed(claim(clock), source=Source.COMMAND)
-    assert payment.events.latest("id").source == "command"
+    newest = payment.events.latest("id")
+    assert (newest.source, newest.actor, newest.note) == ("command", "", "")
 
 
 def test_claimed_credit_is_checked_for_second_charges_and_polled_no_more(

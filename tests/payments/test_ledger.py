@@ -279,6 +279,19 @@ def test_settled_at_is_written_with_an_outcome_and_taken_back_by_a_review(paymen
     assert (payment.settled_at, only_attempt(payment).settled_at) == (None, None)
 
 
+def test_failure_of_the_second_attempt_is_a_failure_while_another_payment_is_under_review(
+    payment: Payment, begin: Begin
+) -> None:
+    move(begin(merchant_reference="another"), Status.REVIEW)
+    move(payment, Status.FAILED)
+    second_attempt(payment)
+
+    move(payment, Status.PENDING, Status.FAILED)
+
+    payment.refresh_from_db()
+    assert payment.status == "failed"
+
+
 def test_move_undoes_everything_when_a_column_cannot_be_written(payment: Payment, begin: Begin) -> None:
     other = begin(merchant_reference="another")
     taken = only_attempt(other).gateway_reference

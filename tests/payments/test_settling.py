@@ -126,6 +126,13 @@ def test_unknown_word_is_an_error_in_the_log_and_another_word_is_none(
     assert errors() == []
 
 
+def test_event_of_a_settling_names_nobody_and_has_no_note_unless_it_is_told(payment: Payment) -> None:
+    assert reconcile.settle(only_attempt(payment), StatusReport(word=Word.FAILED), source=Source.ADMIN) is True
+
+    newest = payment.events.latest("id")
+    assert (newest.to_status, newest.actor, newest.note) == ("failed", "", "")
+
+
 # --- the next poll -------------------------------------------------------------------------------------------
 
 
@@ -558,6 +565,10 @@ def test_hour_is_the_longest_wait_only_for_a_doubtful_refusal_whose_history_cann
     gateway.forget(gateway.last())
     clock.advance(2 * 3600)
     assert poll(refused).next_poll_at > clock.at + timedelta(hours=1)  # type: ignore[operator]  # it is planned
+
+    still_refused = only_attempt(refused)
+    assert reconcile.settle(still_refused, StatusReport(word=Word.FAILED), source=Source.WORKER) is False
+    assert only_attempt(refused).next_poll_at > clock.at + timedelta(hours=1)  # type: ignore[operator]  # it is planned
 
     ledger.move(only_attempt(payment).pk, Status.EXPIRED, Cause(source=Source.WORKER, because="test"))
     gateway.reads_unanswered = True
