@@ -16,6 +16,7 @@ from tests.payments.fake_gateway import ModelGateway, lose_the_answer
 from tests.payments.fake_history import FakeHistory
 from tests.payments.fakes import Clock, Guard, only_attempt
 from tests.payments.reviewing import SHORT, put_under_review
+from tests.payments.watch import Watch
 from tests.sandbox.running import RunningSandbox
 
 #: Tests import these types from here.
@@ -66,13 +67,35 @@ def start_review(begin: Begin, gateway: ModelGateway) -> Callable[..., Payment]:
 
 
 @pytest.fixture
-def lost(begin: Begin, gateway: ModelGateway) -> Payment:
+def lost(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
+    """FeexPay accepted it as `ref-0001`; its answer to us was lost."""
+    gateway.next_collects = [lose_the_answer]
+    return begin(merchant_reference="order-1")
+
+
+@pytest.fixture
+def missing(begin: Begin, gateway: ModelGateway) -> Payment:
     """A payment under review whose answer was lost and that FeexPay's history does not have."""
     gateway.next_collects.append(lose_the_answer)
     payment = begin(merchant_reference="order-7")
     gateway.forget(gateway.last())
     put_under_review(payment)
     return payment
+
+
+@pytest.fixture
+def page(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
+    """A card page, paid as `card-0001`."""
+    payment = begin(provider="visa", phone="")
+    gateway.pay_on_page().approve()
+    return payment
+
+
+@pytest.fixture
+def watch(gateway: ModelGateway, guard: Guard) -> Watch:
+    """It notes what FeexPay is asked, and with which deadlines."""
+    guard.inner = watch = Watch(guard.inner)
+    return watch
 
 
 # --- payouts: their helpers import this module, so it imports them late --------------------------------

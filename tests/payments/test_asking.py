@@ -49,32 +49,10 @@ def credited(payment: Payment, gateway: ModelGateway, clock: Clock) -> Payment:
 
 
 @pytest.fixture
-def lost(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
-    """FeexPay accepted it as `ref-0001`; its answer to us was lost."""
-    gateway.next_collects = [lose_the_answer]
-    return begin(merchant_reference="order-1")
-
-
-@pytest.fixture
-def page(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
-    """A card page, paid as `card-0001`."""
-    payment = begin(provider="visa", phone="")
-    gateway.pay_on_page().approve()
-    return payment
-
-
-@pytest.fixture
 def unsent(begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure) -> Payment:
     """CREATED, waits for the worker."""
     configure(DISPATCH="queue")
     return begin(merchant_reference="order-1")
-
-
-@pytest.fixture
-def watch(gateway: ModelGateway, guard: Guard) -> Watch:
-    watch = Watch(guard.inner)
-    guard.inner = watch
-    return watch
 
 
 @pytest.fixture

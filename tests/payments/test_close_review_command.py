@@ -56,8 +56,8 @@ def test_command_credits_feexpays_amount(start_review: Callable[..., Payment]) -
     )
 
 
-def test_command_closes_as_not_paid(lost: Payment) -> None:
-    assert run(lost.pk, "not_paid") == (0, f"payment {lost.pk}, attempt 1: failed, nothing credited")
+def test_command_closes_as_not_paid(missing: Payment) -> None:
+    assert run(missing.pk, "not_paid") == (0, f"payment {missing.pk}, attempt 1: failed, nothing credited")
     assert list(violations()) == []
 
 

@@ -11,17 +11,10 @@ from django_feexpay.models import Attempt, Payment
 from django_feexpay.payments import ledger, reconcile
 from django_feexpay.payments.ledger import Cause, Source
 from tests.payments.conftest import Begin
-from tests.payments.fake_gateway import ModelGateway, lose_the_answer
+from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock, moves, only_attempt
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def lost(begin: Begin, gateway: ModelGateway) -> Payment:
-    """FeexPay accepted it as `ref-0001`; its answer to us was lost."""
-    gateway.next_collects = [lose_the_answer]
-    return begin(merchant_reference="order-1")
 
 
 def test_first_reference_stays(begin: Begin, gateway: ModelGateway) -> None:

@@ -67,9 +67,9 @@ def test_credit_price_credits_the_amount_asked_for(
 
 
 def test_not_paid_fails_the_payment_and_tells_the_payer_that_nothing_was_taken(
-    lost: Payment, ama: User, signals: Recorder
+    missing: Payment, ama: User, signals: Recorder
 ) -> None:
-    payment = close(lost, "not_paid", ama)
+    payment = close(missing, "not_paid", ama)
 
     told = payment_body(payment)
     assert (told["status"], told["detail"], told["can_retry"]) == ("failed", "declined", True)
@@ -82,34 +82,36 @@ def test_not_paid_fails_the_payment_and_tells_the_payer_that_nothing_was_taken(
     assert broken_invariants() == []
 
 
-def test_order_can_be_paid_again_after_not_paid(lost: Payment, begin: Begin, gateway: ModelGateway, ama: User) -> None:
+def test_order_can_be_paid_again_after_not_paid(
+    missing: Payment, begin: Begin, gateway: ModelGateway, ama: User
+) -> None:
     with pytest.raises(NotAllowedError, match="duplicate_payment"):
         begin(merchant_reference="order-7")
 
-    close(lost, "not_paid", ama)
+    close(missing, "not_paid", ama)
 
     assert begin(merchant_reference="order-7").status == "pending"
 
 
-def test_payer_may_retry_after_not_paid(lost: Payment, gateway: ModelGateway, ama: User) -> None:
-    close(lost, "not_paid", ama)
+def test_payer_may_retry_after_not_paid(missing: Payment, gateway: ModelGateway, ama: User) -> None:
+    close(missing, "not_paid", ama)
 
-    again = retry(lost.pk, source=Source.API)
+    again = retry(missing.pk, source=Source.API)
     gateway.last().approve()
 
     assert again.attempt.ordinal == 2
-    assert django_feexpay.reconcile_payment(lost.pk).status == "successful"
+    assert django_feexpay.reconcile_payment(missing.pk).status == "successful"
     assert broken_invariants() == []
 
 
 def test_retry_after_not_paid_is_refused_while_the_history_cannot_be_read(
-    lost: Payment, gateway: ModelGateway, ama: User
+    missing: Payment, gateway: ModelGateway, ama: User
 ) -> None:
-    close(lost, "not_paid", ama)
+    close(missing, "not_paid", ama)
     gateway.history_total = 600
 
     with pytest.raises(NotAllowedError, match="gateway_unavailable"):
-        retry(lost.pk, source=Source.API)
+        retry(missing.pk, source=Source.API)
     assert Attempt.objects.count() == 1
 
 
@@ -211,11 +213,11 @@ def test_decision_is_refused_without_an_answer_from_feexpay(
 
 @pytest.mark.parametrize("decision", ["credit_taken", "credit_price", "not_paid"])
 def test_decision_about_a_lost_request_needs_an_answer_from_the_history(
-    decision: str, lost: Payment, gateway: ModelGateway, ama: User
+    decision: str, missing: Payment, gateway: ModelGateway, ama: User
 ) -> None:
     gateway.reads_unanswered = True
 
-    assert refused(lost, decision, ama) == "gateway_unavailable"
+    assert refused(missing, decision, ama) == "gateway_unavailable"
 
 
 @pytest.mark.parametrize(
@@ -264,11 +266,11 @@ def test_not_paid_is_refused_while_the_history_shows_a_charge_with_our_id(
 
 
 def test_not_paid_is_refused_while_the_history_of_a_lost_request_is_cut(
-    lost: Payment, gateway: ModelGateway, ama: User
+    missing: Payment, gateway: ModelGateway, ama: User
 ) -> None:
     gateway.history_total = 600
 
-    assert refused(lost, "not_paid", ama) == "history_incomplete"
+    assert refused(missing, "not_paid", ama) == "history_incomplete"
 
 
 def test_not_paid_needs_no_history_when_feexpay_denies_the_reference(

@@ -19,9 +19,9 @@ from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.retry import retry
 from tests.conftest import Configure
 from tests.payments.conftest import Begin
-from tests.payments.fake_gateway import ModelGateway, lose_the_answer, refuse
+from tests.payments.fake_gateway import ModelGateway, refuse
 from tests.payments.fake_history import FakeHistory, row
-from tests.payments.fakes import Clock, Guard, only_attempt
+from tests.payments.fakes import Clock, only_attempt
 from tests.payments.watch import Watch
 
 pytestmark = pytest.mark.django_db
@@ -37,34 +37,12 @@ def payment(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
 
 
 @pytest.fixture
-def lost(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
-    """FeexPay accepted it as `ref-0001`; its answer to us was lost."""
-    gateway.next_collects = [lose_the_answer]
-    return begin(merchant_reference="order-1")
-
-
-@pytest.fixture
-def page(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
-    """A card page, paid as `card-0001`."""
-    payment = begin(provider="visa", phone="")
-    gateway.pay_on_page().approve()
-    return payment
-
-
-@pytest.fixture
 def never_sent(begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure) -> Payment:
     """Expired before the worker sent it."""
     configure(DISPATCH="queue")
     payment = begin(merchant_reference="order-1")
     ledger.move(only_attempt(payment).pk, Status.EXPIRED, Cause(source=Source.WORKER, because="never_sent"))
     return payment
-
-
-@pytest.fixture
-def watch(gateway: ModelGateway, guard: Guard) -> Watch:
-    watch = Watch(guard.inner)
-    guard.inner = watch
-    return watch
 
 
 def poll(payment: Payment, source: Source = Source.ADMIN) -> Attempt:

@@ -14,7 +14,7 @@ from django_feexpay.payments.ledger import Source
 from tests.conftest import Configure
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fakes import Clock, Guard, only_attempt
+from tests.payments.fakes import Clock, only_attempt
 from tests.payments.watch import Watch
 
 pytestmark = pytest.mark.django_db
@@ -24,13 +24,6 @@ pytestmark = pytest.mark.django_db
 def payment(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
     """PENDING at FeexPay as `ref-0001`."""
     return begin(merchant_reference="order-1")
-
-
-@pytest.fixture
-def watch(gateway: ModelGateway, guard: Guard) -> Watch:
-    watch = Watch(guard.inner)
-    guard.inner = watch
-    return watch
 
 
 def show(attempt: Attempt) -> bool:

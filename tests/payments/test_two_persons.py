@@ -50,9 +50,9 @@ def test_one_person_proposes_and_another_one_closes(
 
 
 @pytest.mark.usefixtures("above_thousand")
-def test_not_paid_takes_two_persons_too(lost: Payment, ama: User, kofi: User) -> None:
-    assert close(lost, "not_paid", ama).status == "review"
-    assert close(lost, "not_paid", kofi, approve=True).status == "failed"
+def test_not_paid_takes_two_persons_too(missing: Payment, ama: User, kofi: User) -> None:
+    assert close(missing, "not_paid", ama).status == "review"
+    assert close(missing, "not_paid", kofi, approve=True).status == "failed"
     assert broken_invariants() == []
 
 
@@ -231,7 +231,7 @@ def test_proposal_replaced_during_the_call_is_not_approved(
 
 
 def test_reference_found_during_the_call_stops_the_decision(
-    lost: Payment, ama: User, monkeypatch: pytest.MonkeyPatch
+    missing: Payment, ama: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = reviews._close
 
@@ -241,4 +241,4 @@ def test_reference_found_during_the_call_stops_the_decision(
 
     monkeypatch.setattr(reviews, "_close", find_first)
 
-    assert refused(lost, "not_paid", ama) == "not_under_review"
+    assert refused(missing, "not_paid", ama) == "not_under_review"
