@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import repeat
 
 from django_feexpay.private import MASK, PrivateText
 
@@ -85,7 +86,7 @@ def safe_words(raw: object, limit: int = LONGEST_TEXT) -> str:
     text = PrivateText(unicodedata.normalize("NFKC", str(raw)[: 4 * limit]))
     text = PrivateText("".join(sign if sign.isprintable() else " " for sign in text))
     keeps_digits = sum(sign.isnumeric() for sign in text) <= _MAX_DIGITS
-    pieces = [_safe_piece(piece, keeps_digits) for piece in text.split()]
+    pieces = map(_safe_piece, text.split(), repeat(keeps_digits))  # a comprehension would show a piece in a traceback
     return _MASKS.sub(MASK, " ".join(pieces))[:limit].strip()
 
 
