@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError
-from django.db.models import F, QuerySet
+from django.db.models import Case, F, QuerySet
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf, failpoints, log_context
@@ -117,7 +117,7 @@ def _send(attempt: Attempt, code: str, source: Source) -> None:
             raise _refused(attempt, error.code) from None
         # The payer may have been charged: the history is searched for our id, and no other code is accepted.
         logger.warning("no usable answer to the code for attempt %s: %s", attempt.pk, error.code)
-        _update(attempt, next_poll_at=leases.next_poll(attempt, Status.PENDING), payer_sealed=None)
+        _update(attempt, next_poll_at=_next_poll(attempt), payer_sealed=None)
         return
     failpoints.hit("after_send")
     _mark_accepted(attempt, accepted)
@@ -151,9 +151,13 @@ def _mark_accepted(attempt: Attempt, accepted: Accepted) -> None:
 
 def _await_another(attempt: Attempt, **changes: Any) -> None:
     """Wait for another code, because this one surely charged nothing; after MAX_CODES accept no more."""
-    next_poll_at = leases.next_poll(attempt, Status.PENDING)
     another = changes.get("otp_count", attempt.otp_count) < MAX_CODES
-    _update(attempt, otp_required=another, sought_by_echo=False, next_poll_at=next_poll_at, **changes)
+    _update(attempt, otp_required=another, sought_by_echo=False, next_poll_at=_next_poll(attempt), **changes)
+
+
+def _next_poll(attempt: Attempt) -> Case:
+    """The usual time, unless a webhook made the attempt due while the code was sent."""
+    return leases.unless_changed(attempt, leases.next_poll(attempt, Status.PENDING))
 
 
 def _update(attempt: Attempt, **changes: Any) -> None:

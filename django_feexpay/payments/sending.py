@@ -226,10 +226,10 @@ def _reject(attempt: Attempt, source: Source, code: str, text: str) -> None:
 
     FeexPay is asked later if there may be a charge: the refusal is doubtful, or a webhook names the attempt.
     """
-    doubtful = code in DOUBTFUL_REFUSALS or attempt.deliveries.exists()
-    next_poll_at = leases.next_poll(attempt, Status.FAILED) if doubtful else None
+    next_poll_at = leases.next_poll(attempt, Status.FAILED) if code in DOUBTFUL_REFUSALS else None
     changes = {"reason_code": code, "reason_text": text[:200], "payer_sealed": None, "next_poll_at": next_poll_at}
     ledger.move(attempt.pk, Status.REJECTED, Cause(source=source, because=code), changes=changes)
+    webhook_hints.match(attempt.pk)
 
 
 def _mark_unknown(attempt: Attempt, source: Source, code: str) -> None:
@@ -240,3 +240,4 @@ def _mark_unknown(attempt: Attempt, source: Source, code: str) -> None:
         "sought_by_echo": _is_hosted(attempt),
     }
     ledger.move(attempt.pk, Status.UNKNOWN, Cause(source=source, because=code), changes=changes)
+    webhook_hints.match(attempt.pk)

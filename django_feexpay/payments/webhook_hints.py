@@ -128,14 +128,16 @@ def _count_repeat_of_old_key(hint: WebhookHint) -> bool:
     return bool(stored.update(repeat_count=F("repeat_count") + 1))
 
 
-def match(attempt_id: UUID, gateway_reference: str) -> None:
-    """Match deliveries that came before the reference was known; if there are any, the attempt is due now.
+def match(attempt_id: UUID, gateway_reference: str = "") -> None:
+    """Match deliveries that came before the outcome of the sending was written; if there are any, the attempt is due.
 
+    gateway_reference: "" if FeexPay gave none.
     Changes: WebhookDelivery, `next_poll_at`. Safe to repeat: yes.
     """
-    named = Q(attempt=None, payout=None, gateway_reference__in=spellings_of(gateway_reference))
-    echoed = Q(attempt=attempt_id)  # it came while the attempt was being sent, and could not make it due
-    if WebhookDelivery.objects.filter(named | echoed).update(attempt=attempt_id):
+    early = Q(attempt=attempt_id)  # it echoed our id, and could not make an attempt due that was being sent
+    if gateway_reference:
+        early |= Q(attempt=None, payout=None, gateway_reference__in=spellings_of(gateway_reference))
+    if WebhookDelivery.objects.filter(early).update(attempt=attempt_id):
         attempt = _attempts().get(pk=attempt_id)
         if attempt.life_status is not Status.SUCCESSFUL and not _is_due(attempt):
             webhook_pace.make_due_now(attempt, attempt.user_id)  # type: ignore[attr-defined]  # annotated by _attempts
@@ -267,7 +269,13 @@ def _page_code(url: str) -> str:
 
 
 def _make_due_now(attempt: Attempt, hint: WebhookHint) -> None:
-    """Make an attempt due, unless it is due already, or credited and the delivery reports nothing new about it."""
+    """Make an attempt due, unless it is due already, or credited and the delivery reports nothing new about it.
+
+    One that was being sent is read again: if its sender wrote the outcome before the delivery was stored, `match` did
+    not see the delivery.
+    """
+    if attempt.life_status is Status.SENDING:
+        attempt = _attempts().get(pk=attempt.pk)
     if attempt.life_status is Status.SUCCESSFUL and not _reports_change_of_credited(attempt, hint):
         return
     if not _is_due(attempt):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.transport import WireReply, WireRequest
 from django_feexpay.models import Attempt, Credit, IdempotencyRecord, Payment, Provider
-from django_feexpay.payments import idempotency, otp
+from django_feexpay.payments import idempotency, otp, webhook_hints
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
@@ -226,6 +228,22 @@ def test_code_whose_answer_was_lost_is_never_resent_and_history_settles_it(
     sweep_until_final(payment, clock)
     assert (payment.status, only_attempt(payment).gateway_reference) == ("successful", gateway.charges[1].reference)
     assert (len(gateway.charges), Credit.objects.count()) == (2, 1)
+
+
+@pytest.mark.parametrize("outcome", [lose_the_answer, refuse("INVALID_OTP")], ids=["lost", "refused"])
+def test_webhook_while_the_code_is_sent_keeps_the_attempt_due(
+    outcome: Any, waiting: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    def answer_late(charge: Charge) -> WireReply:
+        webhook_hints.receive(hint_from({"reference": gateway.charges[0].reference, "status": "SUCCESSFUL"}))
+        reply: WireReply = outcome(charge)
+        return reply
+
+    gateway.next_collects = [answer_late]
+    with suppress(NotAllowedError):
+        submit(waiting)
+
+    assert only_attempt(waiting).next_poll_at == clock.at
 
 
 def test_failure_of_the_first_request_settles_nothing_while_the_second_may_be_paid(

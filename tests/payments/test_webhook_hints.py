@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.transport import WireReply
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, WebhookDelivery
-from django_feexpay.payments import webhook_bounds, webhook_hints
+from django_feexpay.payments import ledger, sending, webhook_bounds, webhook_hints
+from django_feexpay.payments.ledger import Cause, Source
 from tests.conftest import Configure
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import Charge, ModelGateway, accept, accept_as, cannot_reach, lose_the_answer, refuse
@@ -271,6 +274,48 @@ def test_webhook_before_the_answer_to_collect_makes_its_attempt_due(
 
     assert only_attempt(payment).next_poll_at == clock.at
     assert WebhookDelivery.objects.get().attempt == only_attempt(payment)
+
+
+@pytest.mark.parametrize("outcome", [accept, refuse(), lose_the_answer], ids=["accepted", "refused", "unknown"])
+def test_webhook_during_the_sending_makes_its_attempt_due(
+    outcome: Callable[[Charge], WireReply], begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    def answer_late(charge: Charge) -> WireReply:
+        webhook_hints.receive(hint_from({"reference": "another", "status": "SUCCESSFUL", "callback_info": charge.echo}))
+        return outcome(charge)
+
+    gateway.next_collects = [answer_late]
+
+    payment = begin()
+
+    assert only_attempt(payment).next_poll_at == clock.at
+
+
+@pytest.mark.parametrize("outcome", [accept, refuse(), lose_the_answer], ids=["accepted", "refused", "unknown"])
+def test_webhook_that_is_stored_after_the_outcome_makes_its_attempt_due(
+    outcome: Callable[[Charge], WireReply],
+    begin: Begin,
+    gateway: ModelGateway,
+    clock: Clock,
+    configure: Configure,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its process read the attempt while it was being sent; the sender looked for deliveries before it was stored."""
+    configure(DISPATCH="queue")
+    attempt = only_attempt(begin())
+    ledger.move(attempt.pk, Status.SENDING, Cause(source=Source.WORKER, because="sent"))
+    gateway.next_collects = [outcome]
+    store = webhook_hints._store_known
+
+    def send_then_store(*args: Any) -> None:
+        sending.send(attempt.pk, source=Source.WORKER)
+        store(*args)
+
+    monkeypatch.setattr(webhook_hints, "_store_known", send_then_store)
+    webhook_hints.receive(hint_from({"reference": "another", "status": "SUCCESSFUL", "callback_info": str(attempt.pk)}))
+
+    attempt.refresh_from_db()
+    assert attempt.next_poll_at == clock.at
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("abc-12", "ABC-12"), ("ABC-12", "abc-12")])
