@@ -189,8 +189,7 @@ def mark_unknown(payout_id: UUID, *, source: Source, because: str) -> None:
         payout = Payout.objects.get(pk=payout_id)
         log_context.bind(payment_id=payout.payment_id, provider=payout.provider_code)
         logger.error("the outcome of payout %s is unknown (%s): look for it in FeexPay's dashboard", payout_id, because)
-        if payout_polls.has_reference(payout):  # a webhook was faster
-            payout_polls.make_due_now(payout)
+        _ask_if_named(payout)
 
 
 def _reason_not_to_send(payout: Payout, *, known: bool) -> str:
@@ -232,10 +231,17 @@ def _put_back(payout: Payout, source: Source, error: NotSentError) -> None:
 
 
 def _fail(payout: Payout, source: Source, code: str, text: str, *, only_from: PayoutState | None = None) -> None:
-    """FeexPay surely paid nothing: the refund may be paid another way."""
+    """FeexPay surely paid nothing, unless a webhook says otherwise: the refund may be paid another way."""
     changes = {"reason_code": code, "reason_text": text[:200], "next_poll_at": None, "msisdn_sealed": None}
     cause = Cause(because=code, source=source)
-    payout_moves.move(payout.pk, PayoutState.FAILED, cause, changes=changes, only_from=only_from)
+    if payout_moves.move(payout.pk, PayoutState.FAILED, cause, changes=changes, only_from=only_from):
+        _ask_if_named(Payout.objects.get(pk=payout.pk))
+
+
+def _ask_if_named(payout: Payout) -> None:
+    """Make a payout due if a webhook was faster than the answer: FeexPay may have paid it."""
+    if payout_polls.has_reference(payout):
+        payout_polls.make_due_now(payout)
 
 
 # --- close ---------------------------------------------------------------------------------------------

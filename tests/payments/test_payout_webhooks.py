@@ -120,3 +120,25 @@ def test_webhook_that_overtakes_a_lost_answer_is_asked_about(
     payout.refresh_from_db()
     assert (payout.state, state_of(payout.refund), tap.sent) == ("successful", "recorded", 1)
     assert broken() == []
+
+
+def test_refused_payout_that_a_webhook_names_is_asked_about(
+    credited: Payment, sandbox: RunningSandbox, tap: Tap
+) -> None:
+    """FeexPay refuses and pays all the same, and its webhook is faster than its answer."""
+
+    def meanwhile(reply: WireReply) -> WireReply:
+        post_payout_webhook(json.loads(reply.body)["reference"], echo=str(Payout.objects.get().pk))
+        body = {"statusCode": 400, "message": "Insufficient balance", "code": "ERR_INSUFFICIENT_BALANCE"}
+        return replace(reply, status=400, body=PrivateBytes(json.dumps(body).encode()))
+
+    tap.answer = meanwhile
+    payout = send(propose(credited))
+    assert payout.state == "failed"
+
+    wait_until(lambda: sandbox.payments(echo=str(payout.pk))[0]["status"] == "SUCCESSFUL")
+    work()
+
+    payout.refresh_from_db()
+    assert (payout.state, state_of(payout.refund), tap.sent) == ("successful", "recorded", 1)
+    assert broken() == []
