@@ -97,7 +97,7 @@ def _create(request: Request, network: Network, body: dict[str, Any]) -> Payment
         details={"description": body["motif"], "first_name": "", "last_name": "", "email": ""},
         created_at=now,
         kind=PAYOUT,
-        waits_for="nobody",
+        waits_for="nothing",
     )
     script = scenarios.SCRIPTS.get(msisdn[-2:])
     steps = tuple(step for step in script.steps if step.after_seconds) if script else _PAID

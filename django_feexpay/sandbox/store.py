@@ -63,7 +63,8 @@ class Payment:
 
     `kind`: FeexPay's type. `echo`: its `callback_info`. `prompts`: how often the payer was asked. `details`: names,
     mail, description and return addresses, which the sandbox only sends back. `waits_for`: where the payer decides,
-    "phone" or "page"; "otp" until the caller has sent the code. `link`: the code of its hosted link.
+    "phone" or "page"; "otp" until the caller has sent the code; "nothing" for a payout. `link`: the code of its hosted
+    link.
     """
 
     reference: str

@@ -40,8 +40,9 @@ _REASONS = {
         "en": "The code was not accepted. Ask for a new one and try again.",
     },
     "expired": {
-        "fr": "Personne n'a confirmé à temps. Si de l'argent a tout de même été prélevé, il sera crédité tout seul.",
-        "en": "Nobody confirmed in time. If money was taken after all, it will be credited by itself.",
+        "fr": "Le paiement n'a pas été confirmé à temps. Si vous avez tout de même été débité, la somme sera "
+        "créditée automatiquement.",
+        "en": "The payment was not confirmed in time. If money was taken after all, it will be credited automatically.",
     },
     "payer_declined": {
         "fr": "Le paiement a été refusé sur le téléphone. Rien n'a été prélevé.",
