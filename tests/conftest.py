@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.utils import translation
 from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
@@ -72,6 +73,13 @@ def empty_cache() -> None:
     webhook_drops.forget_pending()
     refusal_log.forget()
     http_counts.forget_pending()
+
+
+@pytest.fixture(autouse=True)
+def default_language() -> Iterator[None]:
+    """The language of a request stays active in this thread, and the next test may read texts without a request."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(scope="session", autouse=True)

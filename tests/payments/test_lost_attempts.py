@@ -87,6 +87,7 @@ def test_absence_counts_when_a_split_history_is_complete(lost: Payment, history:
 
     sweep_at_next_poll(clock)
     first = only_attempt(lost).first_empty_search_at
+    clock.advance(23 * 3600)
     while Payment.objects.get().status == "unknown":
         sweep_at_next_poll(clock)
 

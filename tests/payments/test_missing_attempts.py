@@ -22,7 +22,7 @@ from tests.payments.fakes import Clock, Recorder, moves, only_attempt, sweep, sw
 
 pytestmark = pytest.mark.django_db
 
-DAY = timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MAINTENANCE = {"statusCode": 503, "code": "NETWORK_UNAVAILABLE", "message": "maintenance"}
 
 
@@ -35,11 +35,14 @@ def lost(begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock
     return payment
 
 
-def search_until_closed(clock: Clock, payment: Payment) -> Payment:
+def search_until_closed(clock: Clock, payment: Payment, *, every_poll: bool = False) -> Payment:
+    """Poll as planned. Unless `every_poll`, no worker runs from the first hour to the last one of the first day."""
     for _ in range(300):
         payment.refresh_from_db()
         if payment.status != "unknown":
             return payment
+        if not every_poll and HOUR < clock.at - payment.created_at < DAY - HOUR:
+            clock.advance_to(payment.created_at + DAY - HOUR)
         sweep_at_next_poll(clock)
     raise AssertionError("it is searched for ever")
 
@@ -54,7 +57,7 @@ def test_missing_attempt_closes_after_a_day_and_may_be_retried(
 ) -> None:
     began_at = clock.at
 
-    closed = search_until_closed(clock, lost)
+    closed = search_until_closed(clock, lost, every_poll=True)
 
     attempt = only_attempt(closed)
     assert (closed.status, attempt.reason_code) == ("expired", "never_arrived")
