@@ -23,7 +23,7 @@ from knox.models import AuthToken
 from shop.models import CoinPack, Order
 
 from django_feexpay.models import Payment, WebhookDelivery
-from tests.api.caller import BASE, initiate_body, new_token
+from tests.api.caller import BASE, initiate_body, new_token, row_counts
 from tests.api.described import document
 from tests.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway, refuse
@@ -147,8 +147,7 @@ def content_of(response: Any) -> str:
 
 
 def all_rows() -> dict[str, int]:
-    """The number of rows of every table of every app."""
-    return {model._meta.label: model._base_manager.count() for model in apps.get_models()}
+    return row_counts(*apps.app_configs)
 
 
 def rows_of(payment: Payment) -> list[tuple[Any, ...]]:

@@ -20,6 +20,8 @@ from django_feexpay.payments import incidents, leases, outbox
 #: More attempts than any test has due at once.
 BATCH = 500
 
+_HOUR = timedelta(hours=1)
+
 
 class Clock:
     """A clock that moves only when a test moves it."""
@@ -118,6 +120,18 @@ def sweep_at_next_poll(clock: Clock) -> None:
     assert instant is not None, "no poll is planned"
     clock.advance_to(instant)
     sweep()
+
+
+def search_until_closed(clock: Clock, payment: Payment, *, every_poll: bool = False) -> Payment:
+    """Poll as planned. Unless `every_poll`, no worker runs in the hours 2 to 23."""
+    for _ in range(300):
+        payment.refresh_from_db()
+        if payment.status != "unknown":
+            return payment
+        if not every_poll and _HOUR < clock.at - payment.created_at < 23 * _HOUR:
+            clock.advance_to(payment.created_at + 23 * _HOUR)
+        sweep_at_next_poll(clock)
+    raise AssertionError("it is searched for ever")
 
 
 def only_attempt(payment: Payment) -> Attempt:

@@ -13,7 +13,7 @@ from django_feexpay.payments.invariants import INVARIANTS, violations
 from django_feexpay.payments.ledger import Source
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, answer_429
-from tests.payments.fakes import Clock, only_attempt, sweep_at_next_poll
+from tests.payments.fakes import Clock, only_attempt, search_until_closed
 
 pytestmark = pytest.mark.django_db
 
@@ -25,10 +25,7 @@ def waiting(begin: Begin, gateway: ModelGateway) -> Payment:
 
 def closed_as_never_arrived(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
     gateway.next_collects = [answer_429(5)]
-    payment = begin()
-    while Payment.objects.get(pk=payment.pk).status == "unknown":
-        sweep_at_next_poll(clock)
-    return payment
+    return search_until_closed(clock, begin())
 
 
 @pytest.mark.parametrize(

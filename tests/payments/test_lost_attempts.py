@@ -11,7 +11,7 @@ from django_feexpay.payments.history_search import MAX_QUESTIONS
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, lose_the_answer
 from tests.payments.fake_history import FakeHistory, row
-from tests.payments.fakes import Clock, moves, only_attempt, sweep_at_next_poll
+from tests.payments.fakes import Clock, moves, only_attempt, search_until_closed, sweep_at_next_poll
 
 pytestmark = pytest.mark.django_db
 
@@ -87,9 +87,7 @@ def test_absence_counts_when_a_split_history_is_complete(lost: Payment, history:
 
     sweep_at_next_poll(clock)
     first = only_attempt(lost).first_empty_search_at
-    clock.advance(23 * 3600)
-    while Payment.objects.get().status == "unknown":
-        sweep_at_next_poll(clock)
+    search_until_closed(clock, lost)
 
     assert first is not None
     assert clock.at - only_attempt(lost).created_at >= timedelta(hours=24)

@@ -18,11 +18,19 @@ from tests.payments import fake_history
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import Charge, ModelGateway, answer_429, lose_the_answer, refuse_without_charge
 from tests.payments.fake_history import FakeHistory
-from tests.payments.fakes import Clock, Recorder, moves, only_attempt, sweep, sweep_at_next_poll
+from tests.payments.fakes import (
+    Clock,
+    Recorder,
+    moves,
+    only_attempt,
+    search_until_closed,
+    sweep,
+    sweep_at_next_poll,
+)
 
 pytestmark = pytest.mark.django_db
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+DAY = timedelta(days=1)
 MAINTENANCE = {"statusCode": 503, "code": "NETWORK_UNAVAILABLE", "message": "maintenance"}
 
 
@@ -33,18 +41,6 @@ def lost(begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock
     payment = begin(merchant_reference="order-1")
     gateway.forget(gateway.last())
     return payment
-
-
-def search_until_closed(clock: Clock, payment: Payment, *, every_poll: bool = False) -> Payment:
-    """Poll as planned. Unless `every_poll`, no worker runs from the first hour to the last one of the first day."""
-    for _ in range(300):
-        payment.refresh_from_db()
-        if payment.status != "unknown":
-            return payment
-        if not every_poll and HOUR < clock.at - payment.created_at < DAY - HOUR:
-            clock.advance_to(payment.created_at + DAY - HOUR)
-        sweep_at_next_poll(clock)
-    raise AssertionError("it is searched for ever")
 
 
 def show(history: FakeHistory, clock: Clock, **changes: Any) -> None:

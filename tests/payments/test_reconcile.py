@@ -15,7 +15,16 @@ from django_feexpay.payments import ledger, reconcile
 from django_feexpay.payments.ledger import Source
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, lose_the_answer, refuse
-from tests.payments.fakes import Clock, Recorder, moves, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
+from tests.payments.fakes import (
+    Clock,
+    Recorder,
+    moves,
+    only_attempt,
+    search_until_closed,
+    sweep,
+    sweep_at_next_poll,
+    sweep_until_final,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -307,8 +316,7 @@ def test_lost_payment_in_review_is_still_found(begin: Begin, gateway: ModelGatew
     charge = gateway.last()
     gateway.forget(charge)
     gateway.history_total = 501
-    while Payment.objects.get().status == "unknown":
-        sweep_at_next_poll(clock)
+    search_until_closed(clock, payment)
     charge.approve()
     gateway.charges.append(charge)
 
