@@ -17,7 +17,7 @@ GATED_PACKAGES = ("gateway", "payments")
 LEAST_PERCENT = 95.0
 
 #: The folders whose tests are measured.
-MEASURED = ("tests/payments/", "tests/gateway/", "tests/webhooks/")
+MEASURED = ("tests/payments/", "tests/gateway/", "tests/webhooks/", "tests/admin/")
 
 _percents = pytest.StashKey[dict[str, float]]()
 

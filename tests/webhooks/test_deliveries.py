@@ -267,7 +267,7 @@ def test_delivery_writes_its_row_and_no_other(attempt: Attempt) -> None:
 
     post_webhook(delivery("ref-0001"))
 
-    assert row_counts() == before | {"WebhookDelivery": 1}
+    assert row_counts() == before | {"feexpay.WebhookDelivery": 1}
 
 
 # --- webhooks of the sandbox --------------------------------------------------------------------------------------
