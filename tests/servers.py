@@ -27,8 +27,8 @@ from typing import TypedDict
 START_SECONDS = 30
 WATCHER = Path(__file__).with_name("watcher.py")
 
-# The data is needed for one run only, so no commit waits for the disk. Some tests use 50 connections, in each worker. The
-# password is random, so more rounds of hashing would only make each connection 8 ms slower.
+# The data is needed for one run only, so no commit waits for the disk. Some tests use 50 connections, in each worker.
+# The password is random, so more rounds of hashing would only make each connection 8 ms slower.
 POSTGRES_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
