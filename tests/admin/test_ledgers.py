@@ -73,7 +73,7 @@ MADE_BY_HAND = {
     *("alert", "checkout", "heartbeat", "credit", "dailytotal", "erasure", "incident", "payout", "purge", "refund"),
 }
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.unmeasured]
 
 UUID_TEXT = r"[0-9a-f]{8}-[0-9a-f]{4}"
 

@@ -23,7 +23,7 @@ from django_feexpay.payments import incidents, refunds
 from tests.admin.conftest import StartPayment, deliver
 from tests.api.test_history import store_payments
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.unmeasured]
 
 LIST = "/admin/feexpay/payment/"
 #: Every list with a date, by the field that the filter names.

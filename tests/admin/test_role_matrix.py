@@ -26,7 +26,7 @@ from django_feexpay.payments import daily_totals, refunds
 from tests.admin.conftest import StartPayment, make_payout
 from tests.admin.test_ledgers import first_row
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.unmeasured]
 
 #: Who may see the list, the page and the history of each model.
 READERS = {

@@ -23,7 +23,7 @@ from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Recorder, now
 from tests.payments.threads import at_once, wait_for_a_blocked_connection
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only, pytest.mark.unmeasured]
 
 ROUNDS = 200
 

@@ -25,7 +25,7 @@ from tests.payments.fakes import Clock, Guard, close_incident, sweep
 from tests.payments.lying_gateway import HISTORIES, REQUESTS, STATUSES, LyingGateway, Plan, TrueCharge
 
 # Not in one transaction: thousands of polls leave dead rows in it, which slow down each further poll.
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only, pytest.mark.unmeasured]
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 

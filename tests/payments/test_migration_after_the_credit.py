@@ -15,7 +15,7 @@ from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock, close_incident, only_attempt, sweep_until_final
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.unmeasured]
 
 OURS = ("feexpay", "0009_after_the_credit")
 

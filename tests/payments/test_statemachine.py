@@ -50,7 +50,7 @@ from tests.payments.fake_gateway import SUCCESSFUL, Charge, accept_as
 from tests.payments.fakes import Clock, Guard, next_due_at, sweep
 from tests.payments.strategies import ANSWERS, PAGES, RATES, REQUEST_CASES, Codes, FaultyGateway, malformed_answers
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only, pytest.mark.unmeasured]
 
 #: (examples, steps) by hypothesis profile: `pytest --hypothesis-profile=nightly` takes the long one.
 SIZES = {"nightly": (250, 60)}
