@@ -327,6 +327,7 @@ def test_command_that_is_stopped_says_so(run: Run, monkeypatch: pytest.MonkeyPat
 
 def test_purge_of_a_dead_process_is_taken_over_only_without_a_heartbeat(everything: Payment, clock: Clock) -> None:
     pass_days(clock, 2)
+    clock.at = clock.at.replace(hour=12)  # no new night begins in the next ten minutes
     claimed = purge.claim(clock.at, Source.WORKER)
     assert claimed is not None
 
