@@ -1,8 +1,8 @@
 """Fails the run if the coverage of `gateway` or `payments` is too low (`-p tests.coverage_gate`).
 
 It is a pytest plugin and not a command that runs afterwards, so that pytest prints the last line. Each package must
-reach the limit by itself, and by the tests of MEASURED alone: measuring a test takes half its time again, so
-the slowest ones are marked `unmeasured`.
+reach the limit by itself, and by the tests of MEASURED alone: measuring a test takes half its time again. The
+slowest of them are marked `unmeasured`.
 """
 
 from __future__ import annotations
