@@ -190,8 +190,8 @@ class LyingGateway:
         if self.history == "unavailable" and not self.honest:
             raise OutcomeUnknownError("unavailable")
         rows = [row for row in self._rows() if _is_wanted(row, question)]
-        total = len(rows) + (1 if self.history == "cut short" and not self.honest else 0)
-        return reply(200, {"success": True, "total": total, "data": rows})
+        left_out = 1 if rows and self.history == "cut short" and not self.honest else 0
+        return reply(200, {"success": True, "total": len(rows) + left_out, "data": rows})
 
     def _rows(self) -> Iterator[Row]:
         for taken in self.charges:
