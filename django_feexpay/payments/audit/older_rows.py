@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from django_feexpay import conf
 from django_feexpay.models import Credit, Payment, PaymentEvent, StaffAction
 from django_feexpay.models.primary import write_columns
@@ -34,6 +36,18 @@ class Chained:
 
     def __bool__(self) -> bool:
         return bool(self.payments or self.actions)
+
+
+def actions_of(actor: str) -> QuerySet[StaffAction]:
+    """The rows of one chain of staff actions: an actor's, or OLDER_ACTIONS."""
+    if actor == OLDER_ACTIONS:
+        return StaffAction.objects.filter(chained_later_at__isnull=False)
+    return StaffAction.objects.filter(chained_later_at=None, actor=actor)
+
+
+def name_of_actions(actor: str) -> str:
+    """How messages name a chain of staff actions."""
+    return f"staff {actor or '(older rows)'}"
 
 
 def begin_chain(payment: Payment) -> None:
