@@ -235,7 +235,7 @@ class Worker:
             _write_heartbeat(self._name)
             self._polls.put(run_logged, probe_gateway)
         if self._intervals.totals.has_passed():
-            self._settled_polls.put(run_logged, daily_totals.keep)
+            self._settled_polls.put(run_logged, daily_totals.update)
         if self._does_nightly and self._comparison.free and self._intervals.anchors.has_passed():
             self._comparison.put(run_logged, anchors.write_nightly)
         if self._purge.free and self._intervals.erasing.has_passed():

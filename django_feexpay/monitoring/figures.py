@@ -14,8 +14,9 @@ from django.db.models import Count, F, Q, Sum
 from django_feexpay import cache_state
 from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import DailyTotal, Payment, WebhookDelivery
-from django_feexpay.payments import daily_totals
-from django_feexpay.payments.daily_totals import A_DAY, BOUNDS, start_of
+from django_feexpay.payments import daily_totals, shop_days
+from django_feexpay.payments.daily_totals import BOUNDS
+from django_feexpay.payments.shop_days import A_DAY
 
 #: Days of each period that the dashboard offers.
 PERIODS = (1, 7, 30)
@@ -38,11 +39,11 @@ class Period:
 
     @property
     def starts_at(self) -> datetime:
-        return start_of(self.first)
+        return shop_days.start_of(self.first)
 
     @property
     def ends_at(self) -> datetime:
-        return start_of(self.last + A_DAY)
+        return shop_days.start_of(self.last + A_DAY)
 
     @property
     def days(self) -> list[date]:
@@ -104,7 +105,7 @@ class Figures:
 
 def period_of(days: int, now: datetime) -> Period:
     """The last `days` days, today included."""
-    today = daily_totals.local_day(now)
+    today = shop_days.day_of(now)
     return Period(today - (days - 1) * A_DAY, today)
 
 

@@ -54,8 +54,6 @@ from django_feexpay.payments import (
 )
 from django_feexpay.payments.poll_schedule import longest_wait
 
-_REFERENCE = "payment__merchant_reference"
-
 #: The longest wait between two polls of a live attempt, and of an EXPIRED or REVIEW up to a week old.
 LONGEST_WAIT = timedelta(days=1)
 
@@ -143,9 +141,9 @@ def second_charge_opens_an_incident() -> Iterator[str]:
     A second success is one of the same payment or order, or a confirmed second charge of one attempt.
     """
     own = _duplicate_charges().filter(attempt=OuterRef("pk"), reference=Lower(_or_none(OuterRef("gateway_reference"))))
-    order = Q(payment__merchant_reference=OuterRef(_REFERENCE), event__lt=OuterRef("credit__event"))
+    order = Q(payment__merchant_reference=OuterRef("payment__merchant_reference"), event__lt=OuterRef("credit__event"))
     kept = Q(payment__released_at=None) | Q(payment__released_at__gt=OuterRef("credit__created_at"))
-    earlier = Credit.objects.filter(order, kept).exclude(**{_REFERENCE: ""})
+    earlier = Credit.objects.filter(order, kept).exclude(payment__merchant_reference="")
     of_user = earlier.filter(payment__user=OuterRef("payment__user"))
     # All guests have the pseudonym "", the erased payers of one order have one of their own.
     of_nobody = earlier.filter(payment__user=None, payment__pseudonym=OuterRef("payment__pseudonym"))
@@ -272,17 +270,15 @@ def idempotency_key_leads_to_one_payment() -> Iterator[str]:
 def every_outcome_has_its_message() -> Iterator[str]:
     """I10: each outcome has its outbox message, delivered or scheduled, unless the purge deleted it."""
     since = messages_kept_since()
-    silent = Credit.objects.filter(created_at__gt=since).exclude(
-        Exists(_messages("payment_id", OutboxMessage.Signal.SUCCEEDED))
-    )
+    silent = Credit.objects.filter(created_at__gt=since).exclude(Exists(_messages(OutboxMessage.Signal.SUCCEEDED)))
     for pk in _ids(silent):
         yield f"credit {pk}: no message"
     doubted = PaymentEvent.objects.filter(to_status=Status.REVIEW, created_at__gt=since)
-    doubted = doubted.exclude(Exists(_messages("payment_id", OutboxMessage.Signal.NEEDS_REVIEW)))
+    doubted = doubted.exclude(Exists(_messages(OutboxMessage.Signal.NEEDS_REVIEW)))
     for pk in _ids(doubted):
         yield f"event {pk}: a review, and no message"
     second = Incident.objects.filter(kind=Incident.Kind.DUPLICATE_CHARGE, opened_at__gt=since)
-    for pk in _ids(second.exclude(Exists(_messages("payment_id", OutboxMessage.Signal.DUPLICATE_CHARGE)))):
+    for pk in _ids(second.exclude(Exists(_messages(OutboxMessage.Signal.DUPLICATE_CHARGE)))):
         yield f"incident {pk}: no message"
     twice = OutboxMessage.objects.filter(signal=OutboxMessage.Signal.SUCCEEDED).values("payment_id")
     for row in twice.annotate(messages=Count("pk")).filter(messages__gt=1).order_by("payment_id"):
@@ -291,8 +287,9 @@ def every_outcome_has_its_message() -> Iterator[str]:
         yield f"message {pk}: not delivered and not scheduled"
 
 
-def _messages(payment: str, signal: OutboxMessage.Signal) -> QuerySet[OutboxMessage]:
-    return OutboxMessage.objects.filter(payment_id=OuterRef(payment), signal=signal)
+def _messages(signal: OutboxMessage.Signal) -> QuerySet[OutboxMessage]:
+    """The messages with this signal of the payment that an outer row belongs to."""
+    return OutboxMessage.objects.filter(payment_id=OuterRef("payment_id"), signal=signal)
 
 
 def amounts_agree() -> Iterator[str]:
@@ -478,8 +475,8 @@ def no_time_is_too_far_ahead() -> Iterator[str]:
 
 
 def daily_totals_match_the_payments() -> Iterator[str]:
-    """I23: each daily total is what its payments add up to. A rebuild repairs it: it moves no money."""
-    yield from daily_totals.unlike_the_payments()
+    """I23: each daily total is what its payments add up to. A rebuild repairs it; no money depends on it."""
+    yield from daily_totals.differences()
 
 
 #: The invariants that rows can show. I11 (no msisdn leaks) is not among them: tests check it.
