@@ -20,6 +20,7 @@ from django.db import connection
 from django_feexpay import cache_state, conf, rate_limit
 from django_feexpay.conf import feexpay
 from django_feexpay.models import WebhookDelivery
+from django_feexpay.payments import advisory_locks
 
 #: Different webhooks stored of an attempt or a payout without asking the other bounds. FeexPay sends a few.
 FREE_EACH = 5
@@ -107,10 +108,8 @@ def admits_known(user_id: Any) -> bool:
 
 
 def lock_unknown() -> None:
-    """Let one transaction at a time add an unknown webhook, so that `evict` is exact. SQLite has one writer anyway."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [0xFEEB])
+    """Let one transaction at a time add an unknown webhook, so that `evict` is exact."""
+    advisory_locks.lock(advisory_locks.UNKNOWN_WEBHOOKS)
 
 
 def evict() -> int:
