@@ -92,12 +92,15 @@ class LedgerAdmin(AnyModelAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show days and times in our words, and a related record without a link to staff who may not open its page."""
         return [
-            (title, {**options, "fields": [self._field(request, name) for name in options["fields"]]})
+            (
+                title,
+                {
+                    **options,
+                    "fields": [self._shown(request, name, display.moment, display.day) for name in options["fields"]],
+                },
+            )
             for title, options in super().get_fieldsets(request, obj)
         ]
-
-    def _field(self, request: HttpRequest, name: Any) -> Any:
-        return self._shown(request, name, display.moment, display.day)
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return [self._column(request, name) for name in super().get_list_display(request)]
@@ -160,10 +163,7 @@ class LedgerAdmin(AnyModelAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only the view permission opens a ledger; Django would accept the change permission too."""
-        return self._may(request, "view")
-
-    def _may(self, request: HttpRequest, verb: str) -> bool:
-        return request.user.has_perm(f"{self.opts.app_label}.{verb}_{self.opts.model_name}")
+        return request.user.has_perm(f"{self.opts.app_label}.view_{self.opts.model_name}")
 
 
 def _payment_without_link(column: Any) -> Any:

@@ -128,8 +128,9 @@ class _Reader:
         value = self._given.get(name, {}) if name else self._given
         if isinstance(value, dict):
             return value
-        if name in self._given:
-            self._problem_once(f"{name}: a table, [{name}]")
+        problem = f"{name}: a table, [{name}]"
+        if name in self._given and problem not in self.problems:
+            self.problems.append(problem)
         return {}
 
     def _text(self, name: str, check: Callable[[str], str], *, required: bool = False, default: str = "") -> str:
@@ -228,10 +229,6 @@ class _Reader:
             wanted = f"a square of at least {SMALLEST_LOGO} × {SMALLEST_LOGO}"
             self.problems.append(f"logo: {name} is {width} × {height} pixels; needed: {wanted}")
         return str(path)
-
-    def _problem_once(self, problem: str) -> None:
-        if problem not in self.problems:
-            self.problems.append(problem)
 
 
 #: The key of a language's own name.

@@ -35,13 +35,8 @@ def ranked(providers: Iterable[Provider], country: str, last: str = "") -> list[
 
 
 def accepts(provider: Provider, currency: str) -> bool:
-    """A price in this currency can be paid there: its own, the other franc, or one that the server converts."""
-    return (
-        not currency
-        or currency == provider.currency
-        or {currency, provider.currency} <= _FRANCS
-        or _is_foreign(currency)
-    )
+    """Whether a provider takes a price in this currency: its own, the other franc, or one that the server converts."""
+    return currency in ("", provider.currency) or {currency, provider.currency} <= _FRANCS or currency not in _FRANCS
 
 
 def currency_to_send(provider: Provider, currency: str) -> str:
@@ -52,7 +47,3 @@ def currency_to_send(provider: Provider, currency: str) -> str:
 def payable_countries(providers: Sequence[Provider], currency: str) -> set[str]:
     """The countries with a way to pay of their own that works now."""
     return {one.country for one in providers if one.country and one.enabled and accepts(one, currency)}
-
-
-def _is_foreign(currency: str) -> bool:
-    return currency not in _FRANCS
