@@ -61,7 +61,7 @@ _ERASE_EVERY = timedelta(seconds=60)
 #: Payouts are few, and no payer waits for one at a screen.
 _PAYOUTS_EVERY = timedelta(seconds=2)
 _REPORTS_EVERY = timedelta(seconds=2)
-#: Looks for one file: it is written soon after midnight (UTC), and soon after an outage.
+#: It looks for one file, which is written soon after midnight (UTC), or soon after an outage.
 _ANCHORS_EVERY = timedelta(minutes=5)
 _MINUTE = timedelta(seconds=60)
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -295,7 +295,7 @@ def _write_heartbeat(name: str) -> None:
 
 
 def _work_on(do_next_step: Callable[[_Held], None], held: _Held, name: str) -> None:
-    """Work on one claim. An error must not stop the others: when the lease ends, what was claimed is due again."""
+    """Work on one claim. An error must not stop the others: when the lease ends, the claimed row is due again."""
     try:
         do_next_step(held)
     except AnyDatabaseError as error:

@@ -260,7 +260,7 @@ class Gateway:
         provider_code: str | None = None,
         key: str = "",
     ) -> Value:
-        """Exchange one request and interpret the reply; once more with another key if FeexPay refuses ours.
+        """Exchange one request and interpret the reply; repeat it once with another key if FeexPay refuses ours.
 
         key: the other key, in the second exchange.
         """

@@ -62,8 +62,8 @@ def expiry_of(spec: ProviderSpec) -> timedelta:
     """How long the payer of this provider has to confirm.
 
     PUSH_EXPIRY_SECONDS may shorten it where the payer approves a prompt, so that a mistyped number blocks a payer for
-    minutes only. It is never shorter than the prompt lives: after the expiry a payer may start another payment, and a
-    prompt that still lives could be approved as well.
+    minutes only. It is never shorter than the lifetime of the prompt: after the expiry a payer may start another
+    payment, and a prompt that is still open could be approved as well.
     """
     wanted = feexpay.push_expiry.get(spec.code) if spec.flow == "push" else None
     if wanted is None:
@@ -182,7 +182,7 @@ def ask_about_refusals(user: Any, merchant_reference: str, *, source: Source, ex
 
 
 def cannot_ask(payment_id: UUID | None = None) -> NotAllowedError:
-    """The refusal when FeexPay did not answer about an earlier attempt, which may be charged."""
+    """The refusal for when FeexPay did not answer about an earlier attempt that may have been charged."""
     message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
     return NotAllowedError(
         "gateway_unavailable", message, payment_id=payment_id, retry_after_seconds=_RETRY_AFTER_SECONDS

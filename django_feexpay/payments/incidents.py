@@ -46,7 +46,8 @@ RESOLUTIONS: Mapping[Incident.Kind, tuple[Incident.Resolution, ...]] = {
 class Charge:
     """The charge at FeexPay that an incident is about.
 
-    amount: in the minor unit of `currency`; None: FeexPay gave none. credited_reference: of the credited charge.
+    amount: in the minor unit of `currency`; None if FeexPay gave none. credited_reference: the reference of the
+    credited charge.
     """
 
     reference: str

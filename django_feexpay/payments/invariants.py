@@ -208,7 +208,7 @@ def events_form_a_chain() -> Iterator[str]:
 
 
 def undecided_attempt_has_a_next_poll() -> Iterator[str]:
-    """I7: a live attempt is polled within a day; doubtful ones are polled for ever.
+    """I7: a live attempt is polled within a day; doubtful ones are polled forever.
 
     REVIEW and a sent EXPIRED: within a day in the first week, then within a seventh of their age.
     """

@@ -23,7 +23,7 @@ from django_feexpay.payments.history_search import CLOSED_AFTER, Found, attempt_
 #: Two empty searches prove absence only if they are this far apart.
 APART = timedelta(minutes=10)
 
-#: After a day of incomplete readings staff decide, so that the payer does not wait for ever.
+#: After a day of incomplete readings staff decide, so that the payer does not wait forever.
 LONGEST_SEARCH = timedelta(days=1)
 
 #: More time if an earlier reading was complete, so that one missing answer does not cause a review.

@@ -150,7 +150,7 @@ def _mark_accepted(attempt: Attempt, accepted: Accepted) -> None:
 
 
 def _await_another(attempt: Attempt, **changes: Any) -> None:
-    """Wait for another code, because this one surely charged nothing; after MAX_CODES accept no more."""
+    """Wait for another code, because this one certainly charged nothing. After MAX_CODES no more codes are accepted."""
     another = changes.get("otp_count", attempt.otp_count) < MAX_CODES
     _update(attempt, otp_required=another, sought_by_echo=False, next_poll_at=_next_poll(attempt), **changes)
 

@@ -62,7 +62,7 @@ class Delivery(StrEnum):
 def deliver(limit: int = 100) -> int:
     """Deliver the due messages one after the other, oldest first; return how many are done.
 
-    It sets receivers no time limit. The worker delivers with many threads and a time limit instead.
+    It sets no time limit for receivers. The worker delivers with many threads and a time limit instead.
     Changes: OutboxMessage, OutboxReceipt. Safe to repeat: yes; receivers must be idempotent on `event_id`.
     """
     bulkhead = Bulkhead()
@@ -200,10 +200,10 @@ def give_up(invocation: Invocation, bulkhead: Bulkhead) -> bool:
 
 @durable()
 def send_again(message_id: int, *, reason: str, actor: str, source: PaymentEvent.Source) -> None:
-    """Deliver a message once more to the host's receivers, with the same event id; a waiting one now instead of later.
+    """Deliver a message to the host's receivers once more, with the same event id. A waiting message is delivered now.
 
     The payer is not notified twice: notifiers, which are called last, keep or get a receipt. A waiting message keeps
-    all its receipts: receivers that returned are not called again.
+    all its receipts, so receivers that returned are not called again.
     Changes: OutboxMessage, OutboxReceipt, StaffAction. Raises: NotAllowedError `validation_error`, `already_due`.
     Safe to repeat: yes; until it is delivered again, the second call is refused.
     """

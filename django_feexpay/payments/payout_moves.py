@@ -1,7 +1,7 @@
 """The only writer of a payout's state. One transaction holds the move, its event, and the record of a paid refund.
 
-Concurrent callers are safe: a move is made under the payment's lock, one moves and the others get False. That a refund
-has one payout that is not failed does not depend on this code: a unique constraint says so.
+Concurrent callers are safe: a move is made under the payment's lock, so one moves and the others get False. A unique
+constraint, not this code, ensures that at most one payout of a refund is not failed.
 """
 
 from __future__ import annotations
@@ -53,10 +53,9 @@ def move(
     changes: Mapping[str, Any] | None = None,
     only_from: PayoutState | None = None,
 ) -> bool:
-    """Move a payout to a state, with `changes` of its other columns; False if the move is not possible any more.
+    """Move a payout to a state and write `changes` of its other columns; False if the move is not possible any more.
 
-    only_from: the state that it must still have.
-
+    only_from: the state that the payout must still have.
     Changes: Payout, PayoutEvent; when it is paid also Refund and OutboxMessage.
     Raises: IntegrityError if another payout has the reference in `changes`. Safe to repeat: yes.
     """

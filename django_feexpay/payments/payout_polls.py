@@ -1,4 +1,4 @@
-"""Ask FeexPay about sent payouts, and which worker may work on which: the same leases as those of attempts."""
+"""Ask FeexPay about sent payouts, under the same kind of leases as attempts have."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ _WAITS = (
 _MIN_GAP = timedelta(seconds=10)
 #: References in webhooks that are asked about, for a payout whose own reference never arrived.
 _MOST_NAMED = 3
-#: What a poll may change. A payout that was not sent has nothing to ask about, and the lease of one being sent stays.
+#: The states that a poll may change. There is nothing to ask about a payout that was not sent, and the lease of one
+#: that is being sent must stay.
 POLLED = frozenset({PayoutState.PENDING, PayoutState.UNKNOWN, PayoutState.FAILED})
-#: A payout that FeexPay did not decide in this time is unknown: staff look for it. It is still polled.
+#: A payout that FeexPay has not decided after this time is marked unknown, and staff look for it. It is still polled.
 LONGEST_PENDING = timedelta(days=1)
 
 

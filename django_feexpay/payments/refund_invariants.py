@@ -60,11 +60,11 @@ def closed_incident_is_refunded_or_explained() -> Iterator[str]:
 
 
 def recorded_refund_is_approved_and_announced_once() -> Iterator[str]:
-    """I22: above that day's limit a second person approved a recorded refund. Each has one signal of its own, unless
-    the purge deleted it.
+    """I22: a recorded refund was approved as its limit required, and has exactly one signal.
 
-    The limit is for all refunds of a charge together, in the order in which they were proposed. A released order has
-    its money back.
+    Above the limit of its day a second person approved it. The limit is for all refunds of a charge together, in the
+    order in which they were proposed. The signal may be missing only if the purge deleted it. The money of a released
+    order went back.
     """
     recorded = Refund.objects.filter(state=_State.RECORDED)
     for pk, total, limit in _recorded_by_one_person(recorded):
@@ -86,7 +86,7 @@ def recorded_refund_is_approved_and_announced_once() -> Iterator[str]:
 
 
 def _recorded_by_one_person(recorded: QuerySet[Refund]) -> Iterator[tuple[int, int, int]]:
-    """Id, sum of the charge's refunds up to it, and limit."""
+    """Id of a refund, sum of the charge's refunds up to it, and the limit that the sum exceeds."""
     alone = recorded.filter(approved_by="", two_person_above__isnull=False).order_by("pk")
     for refund in alone.iterator():
         same_charge = {"attempt": refund.attempt_id, "credited": True}

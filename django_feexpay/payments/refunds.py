@@ -1,9 +1,9 @@
 """Record what went back to a payer, never more than FeexPay took for the charge.
 
 A refund is about one charge at FeexPay: the credited one of a payment, or a second charge that an incident is about.
-The money is paid out elsewhere, in FeexPay's dashboard for example. No call is made here.
-Above `REVIEW_TWO_PERSON_ABOVE` one person proposes the refund and a second one approves it.
-A refund by `payout` always needs the second person, who has it sent (`payouts`); FeexPay's report records it.
+The money is paid out elsewhere, for example in FeexPay's dashboard; this module makes no call. Above
+`REVIEW_TWO_PERSON_ABOVE` one person proposes the refund and a second one approves it. A refund by `payout` always needs
+the second person, who has it sent (`payouts`); FeexPay's report then records it.
 """
 
 from __future__ import annotations
@@ -33,16 +33,17 @@ Way = Refund.Way
 LONGEST_REFERENCE = 128
 #: FeexPay reports a few failures that turn into a success. After this time a refund may be paid another way.
 FAILURE_IS_SURE_AFTER = timedelta(minutes=10)
-#: These ways give the payout a reference, which the record needs.
+#: These ways give the payout a reference, which must be recorded.
 WAYS_WITH_REFERENCE = frozenset({Way.GATEWAY, Way.MOBILE_MONEY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundableCharge:
-    """A charge at FeexPay and the refunds of it. Amounts are in the minor unit of `currency`.
+    """A charge at FeexPay and its refunds. Amounts are in the minor unit of `currency`.
 
-    taken: what FeexPay took; the amount asked for, if FeexPay named none. recorded: what went back. proposed: waits
-    for a second person, or for its payout. incident: what the charge is known by; None: only by its credit.
+    taken: what FeexPay took, or the amount asked for if FeexPay named none. recorded: what went back. proposed: what
+    waits for a second person or for its payout. incident: the incident that reported the charge; None for the credited
+    charge itself.
     """
 
     attempt: Attempt
@@ -66,7 +67,7 @@ class RefundableCharge:
 
     @property
     def owed(self) -> int:
-        """What did not go back yet."""
+        """What has not gone back yet."""
         return self.taken - self.recorded
 
 
@@ -119,7 +120,7 @@ _Sums = dict[tuple[int | None, str], int]
 
 
 def _sums(payment_id: UUID) -> _Sums:
-    """The sum of each charge and state. None: the credited charge; else the id of the incident."""
+    """The sum of the refunds by charge and state. A charge is the id of its incident; None is the credited charge."""
     rows = Refund.objects.filter(payment=payment_id).exclude(state=State.CANCELLED).order_by()
     sums: _Sums = {}
     for credited, incident_id, state, amount in rows.values_list("credited", "incident", "state").annotate(
@@ -313,7 +314,7 @@ def refuse_open_payout(refund: Refund) -> None:
 
 
 def mark_approved(refund: Refund, actor: str, at: datetime) -> None:
-    """Write the second person of a refund whose payout is to be sent. Call it under the payment's lock."""
+    """Write the second person of a refund whose payout will be sent. Call it under the payment's lock."""
     refund.state, refund.approved_by, refund.approved_at = State.APPROVED, actor, at
     refund.save(update_fields=["state", "approved_by", "approved_at"])
 

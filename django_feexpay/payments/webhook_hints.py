@@ -28,7 +28,7 @@ logger = logging.getLogger("django_feexpay.webhooks")
 
 _MAX_FIELD_LENGTH = 64
 _MATCH_BATCH = 500
-#: Open hosted pages that are compared with the page a delivery names.
+#: At most this many open hosted pages are compared with the page that a delivery names.
 _MAX_PAGES = 50
 
 #: A delivery may name a credited page for this long after the attempt was created.
@@ -59,7 +59,7 @@ def receive(hint: WebhookHint, *, sender: str = "") -> None:
     if not hint.link and webhook_bounds.drops_unknown(sender) and not _is_known(hint):
         webhook_drops.note()
         return
-    # Limits are asked and the pace is kept outside transactions: the cache may be a table of this database, and fail.
+    # The limits and the pace use the cache outside transactions: it may be a table of this database, and fail.
     attempt = _named(_attempts(), hint)
     payout = _named(_payouts(), hint) if attempt is None else None
     is_stored = _count_repeat_of_old_key(hint)
@@ -81,7 +81,7 @@ def receive(hint: WebhookHint, *, sender: str = "") -> None:
 
 
 def _log_known(attempt: Attempt | None, payout: Payout | None) -> None:
-    """Bind what a delivery is about, and log that it came."""
+    """Bind what a delivery is about to the log context, and log that it came."""
     if attempt is not None:
         provider: str = attempt.provider_code  # type: ignore[attr-defined]  # annotated by _attempts
         log_context.bind(payment_id=attempt.payment_id, attempt_id=attempt.pk, provider=provider)

@@ -56,9 +56,9 @@ def run(*, source: Source, stop: Stop = lambda: False) -> Purge:
 
 
 def run_nightly(*, source: Source, stop: Stop = lambda: False) -> Purge | None:
-    """Run tonight's purge if it is due; None if it is not, or another process runs it. Then it costs one statement.
+    """Run tonight's purge if it is due; None if it is not due or another process runs it, which costs one statement.
 
-    One that was stopped, or lost its process, is continued.
+    A purge that was stopped or lost its process is continued.
     Changes: as `run`. Safe to repeat: yes, also concurrently.
     """
     claimed = claim(conf.now(), source)
@@ -131,7 +131,7 @@ def _delete_files() -> int:
 
 
 def _beating(purge: Purge, stop: Stop) -> Stop:
-    """`stop`, which also writes the heartbeat now and then."""
+    """`stop`, wrapped so that calling it also writes the heartbeat now and then."""
     last = time.monotonic()
 
     def stops() -> bool:

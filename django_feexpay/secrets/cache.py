@@ -14,7 +14,7 @@ from django_feexpay.secrets.source import SecretsError
 
 logger = logging.getLogger("django_feexpay.secrets")
 
-#: After a failure the source is asked again so soon.
+#: After a failure the source is asked again after this time.
 RETRY_SECONDS = 30.0
 #: However often FeexPay refuses a key, the source is asked at most once in this time.
 FORCED_EVERY_SECONDS = 10.0

@@ -52,7 +52,7 @@ class Action(StrEnum):
 
 
 def wait_seconds(provider_code: str, action: Action) -> int:
-    """0: go on, as the probe if a circuit is open. Else how long to wait, at least one second.
+    """0 to go on, as the probe if a circuit is open; otherwise how long to wait, at least one second.
 
     Changes: takes the probe. Safe to repeat: no, a second caller waits.
     """
@@ -116,7 +116,7 @@ def _results(seen: CallSeen) -> Iterator[tuple[str, bool]]:
 
 
 def _succeeded(seen: CallSeen) -> bool | None:
-    """Whether FeexPay worked; a refusal is an answer, too. None: the call does not show it."""
+    """Whether FeexPay worked; a refusal is an answer too. None if the call does not show it."""
     error, status = seen.error, seen.http_status
     if error is None or _is_maintenance(seen):
         return True

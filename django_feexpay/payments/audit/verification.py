@@ -1,4 +1,4 @@
-"""Say where a chain breaks. Reads small pages of rows, so the tables may have any size; payments go on meanwhile.
+"""Find where a chain breaks. It reads small pages of rows, so tables may have any size, and payments may run meanwhile.
 
 A page is read in one statement, which shows each payment and its events as of one moment.
 """
@@ -56,7 +56,7 @@ class Checked:
     later_until: datetime | None = None
 
     def is_too_late(self, at: datetime | None) -> bool:
-        """Count a row. Whether it was chained although nothing was left to chain."""
+        """Count a row that was chained later; True if nothing was left to chain at that time."""
         if at is None:
             return False
         self.later += 1
@@ -139,7 +139,7 @@ _CREDIT, _EVENT = len(PaymentRow._fields), len(PaymentRow._fields) + len(CreditR
 
 
 def begin() -> Checked:
-    """Nothing checked yet."""
+    """Start a verification in which nothing has been checked yet."""
     done = StaffAction.objects.filter(action=StaffAction.Action.CHAIN_HISTORY, result=StaffAction.Result.DONE)
     return Checked(later_until=done.order_by("-created_at").values_list("created_at", flat=True).first())
 
@@ -170,9 +170,9 @@ def pages_of_payments() -> Iterator[list[UUID]]:
 
 
 def _read(first: UUID, last: UUID) -> Iterator[tuple[PaymentRow, CreditRow, list[EventRow]]]:
-    """Each payment between these two with its credit and its events, in one statement.
+    """Each payment between these two, with its credit and its events, in one statement.
 
-    The range is said for each table: PostgreSQL does not conclude it, and would read a whole table for each page.
+    The range is repeated for each table: PostgreSQL does not infer it, and would read a whole table for each page.
     """
     payments = Payment.objects.filter(pk__range=(first, last)).annotate(
         link=FilteredRelation("events", condition=Q(events__payment__gte=first, events__payment__lte=last)),

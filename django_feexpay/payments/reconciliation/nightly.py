@@ -42,7 +42,7 @@ HEARTBEAT_TIMEOUT = timedelta(minutes=10)
 #: LATE_RESTART_AFTER.
 RESTART_AFTER = timedelta(hours=1)
 LATE_RESTART_AFTER = A_DAY
-#: Older nights are not compared any more.
+#: Older nights are no longer compared.
 OLDEST_NIGHT_AGE = timedelta(days=LONGEST_HISTORY_DAYS)
 
 #: Missed nights are searched among this many of the newest ones. Staff compare older days by command.
@@ -137,7 +137,7 @@ def _must_restart(row: Comparison, now: datetime) -> bool:
     if row.start_count < MAX_STARTS:
         # A heartbeat in the future was written by a clock that was ahead: no process runs this comparison.
         return age < -conf.CLOCK_SLACK or age > (RESTART_AFTER if unanswered else HEARTBEAT_TIMEOUT)
-    # Once a day, and after a month no more.
+    # Once a day, for a month.
     return age > LATE_RESTART_AFTER and utc_day(now) - _night_of(row) < OLDEST_NIGHT_AGE
 
 
