@@ -15,7 +15,7 @@ from typing import Any
 from django.core.signals import request_finished, request_started
 
 _LOGGABLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-#: A request has begun, and its id was not read yet.
+#: A request has begun, and its id has not been read yet.
 _UNNAMED = object()
 
 _current: ContextVar[object] = ContextVar("feexpay_request_id", default="")

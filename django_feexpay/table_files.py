@@ -56,9 +56,9 @@ class NotInstalledError(ExportError):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table for people. `name` names the file and the sheet. `count`: the number of rows.
+    """A table for people. `name` names the file and the sheet. `count`: the number of rows. `rows` is read once.
 
-    `rows` is read once. Its texts may be anything; times are shown in the shop's time zone.
+    Its texts may be anything; times are shown in the shop's time zone.
     """
 
     name: str

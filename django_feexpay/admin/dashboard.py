@@ -40,7 +40,7 @@ _ENDED = ",".join(ENDED)
 
 
 def page(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:
-    """Raises: PermissionDenied without the permission to view daily totals."""
+    """The dashboard. Raises: PermissionDenied without the permission to view daily totals."""
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     now = conf.now()

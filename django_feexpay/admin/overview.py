@@ -74,7 +74,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """How one part of the machinery is doing. `at`: the time that the words are about."""
+    """How one part of the background work is doing. `at`: the time that the words are about."""
 
     title: str | StrPromise
     state: SafeString
@@ -94,7 +94,7 @@ def may_open(request: HttpRequest) -> bool:
 
 
 def page(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:
-    """Raises: PermissionDenied for staff who may see none of the sections."""
+    """The front page. Raises: PermissionDenied for staff who may not see any of the sections."""
     if not may_open(request):
         raise PermissionDenied
     context = {

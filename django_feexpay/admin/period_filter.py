@@ -89,13 +89,13 @@ def _named_periods() -> Iterator[tuple[str, date, date]]:
 
 
 def _last(params: Mapping[str, Any], name: str) -> str:
-    """The value of a parameter, "" without one. Django keeps a list of them."""
+    """The last value of a parameter, "" without one. Django keeps a list of them."""
     values = params.get(name) or [""]
     return str(values[-1] if isinstance(values, list) else values)
 
 
 def _day(text: str) -> date | None:
-    """Raises: IncorrectLookupParameters for a text that is no day."""
+    """The day in a text; None for "". Raises: IncorrectLookupParameters for any other text."""
     try:
         day = parse_date(text)
     except ValueError:

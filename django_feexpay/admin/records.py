@@ -78,7 +78,7 @@ class PaymentRowsAdmin(SearchedListAdmin):
         return Q(payment__in=ids)
 
     def named_beside(self, term: str) -> Q:
-        """The rows that a term names by a column of their own."""
+        """The rows that a term names by a column of their own, besides those of the payments."""
         return Q()
 
     @admin.display(description=_("payment"))

@@ -137,7 +137,7 @@ class StaffActionAdmin(SearchedListAdmin, ExportedListAdmin):
 
 
 def _named(term: str) -> Q:
-    """The rows of a person, by the name of then or of now, or of payments."""
+    """The rows of a person, by their name then or now, or of payments."""
     users = get_user_model()
     people = users._default_manager.filter(**{f"{users.USERNAME_FIELD}__iexact": term})
     named = Q(actor_name=term) | Q(actor__in=[str(pk) for pk in people.values_list("pk", flat=True)])

@@ -222,11 +222,11 @@ class StatusView(CheckoutView):
         return JsonResponse(state_of(_reconciled(opened).shown))
 
     def ended(self, request: HttpRequest) -> HttpResponse:
-        """Do not read again."""
+        """Tell the script not to read again."""
         return JsonResponse(_NOTHING, status=404)
 
     def refused(self, request: HttpRequest, refusal: NotAllowedError) -> HttpResponse:
-        """Read again later; the page stays as it is."""
+        """Tell the script to read again later; the page stays as it is."""
         return JsonResponse({"next_poll_seconds": refusal.retry_after_seconds or 10}, status=PROBLEMS[refusal.code][0])
 
 
@@ -343,7 +343,7 @@ def _stored(opened: Opened, form: StartForm) -> CheckoutIntent:
 
 
 def _reconciled(opened: Opened) -> Opened:
-    """With the payment as FeexPay knows it, if a poll is due."""
+    """The address with its payment as FeexPay knows it, if a poll is due."""
     if reconcile_if_due(opened.shown.attempt, source=Source.API, total_seconds=_READ_TIMEOUT_SECONDS):
         return _reread(opened)
     return opened
@@ -366,7 +366,7 @@ def _country(request: HttpRequest, ways: Ways) -> str:
 
 
 def _countries_wanted(request: HttpRequest) -> list[str]:
-    """The payer's country: chosen on the page, or used here before, or that of the browser's language."""
+    """The countries that the payer may mean: chosen on the page, used here before, or of the browser's language."""
     last = CATALOGUE.get(request.COOKIES.get(_WAY_COOKIE, ""))
     wanted = [request.GET.get("country", ""), (last.country if last else None) or ""]
     wanted += _REGION.findall(request.headers.get("Accept-Language", ""))
@@ -374,7 +374,7 @@ def _countries_wanted(request: HttpRequest) -> list[str]:
 
 
 def _usual(request: HttpRequest, offered: Sequence[Way]) -> str:
-    """The code of the way that was used here last, or of the only one; "" if there is neither."""
+    """The code of the way that this browser used last, or of the only one; "" if there is neither."""
     codes = [way.code for way in offered]
     last = request.COOKIES.get(_WAY_COOKIE, "")
     return last if last in codes else codes[0] if len(codes) == 1 else ""
@@ -395,7 +395,7 @@ def _addresses(request: HttpRequest, opened: Opened) -> dict[str, str]:
 
 
 def _languages() -> list[tuple[str, str]]:
-    """Those of the checkout's texts that the host offers, each by its own name."""
+    """The languages of the checkout's texts that the host offers, each by its own name."""
     offered = dict(settings.LANGUAGES)
     return [(code, name) for code, name in (("fr", "Français"), ("en", "English")) if code in offered]
 

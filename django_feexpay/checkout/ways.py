@@ -91,7 +91,7 @@ class Way:
 
     @property
     def adds(self) -> bool:
-        """Whether something else than the price is taken: a fee that the payer bears, or a converted price."""
+        """Whether something other than the price is charged: a fee that the payer bears, or a converted price."""
         return self.total is not None and (
             self.total.charged_amount != self.total.amount or self.total.exchange_rate is not None
         )
@@ -122,7 +122,7 @@ class Ways:
 
     @cached_property
     def all(self) -> Sequence[Way]:
-        """The served ones in the order of use; of the cards only the first that can be used."""
+        """The served ones, the most used first; of the cards only the first that can be used."""
         blocked = circuit_breaker.seconds_until_probe(CATALOGUE)  # after its pause, a payer's start is the probe
         rows = [row for row in Provider.objects.filter(pk__in=CATALOGUE) if row.spec.served]
         rows.sort(key=lambda row: (row.spec.kind == "card", _RANK.get(row.pk, len(_RANK)), _POSITION[row.pk]))
@@ -135,16 +135,16 @@ class Ways:
         return next((way for way in self.all if way.code == code), None)
 
     def of_country(self, country: str) -> list[Way]:
-        """Those that can be used in a country now, cards last."""
+        """The ways that can be used in a country now, cards last."""
         return [way for way in self._in(country) if not way.problem]
 
     def closed_in(self, country: str) -> list[Way]:
-        """Those of a country that cannot be used now."""
+        """The ways of a country that cannot be used now."""
         return [way for way in self._in(country) if way.problem]
 
     @cached_property
     def countries(self) -> list[Country]:
-        """Those in which mobile money can be used now."""
+        """The countries in which mobile money can be used now."""
         language = get_language() or ""
         found: dict[str, Country] = {}
         for way in sorted(self.all, key=lambda way: _POSITION[way.code]):

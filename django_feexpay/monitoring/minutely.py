@@ -12,7 +12,7 @@ from django_feexpay.monitoring import alerts, uptime
 
 #: The name of its heartbeat.
 MONITOR = "monitor"
-#: A little less than a minute, so that a worker with a timer of a minute does not miss every second turn.
+#: A little less than a minute, so that a worker whose timer is a minute does not miss every second turn.
 _EVERY = timedelta(seconds=50)
 
 
@@ -36,7 +36,7 @@ def run() -> None:
 
 
 def _claim(now: datetime) -> tuple[bool, datetime | None]:
-    """Whether this worker takes this minute, and when a worker took one before."""
+    """Whether this worker takes this minute, and when a worker last took one."""
     row, is_first = Heartbeat.objects.get_or_create(name=MONITOR, defaults={"beat_at": now})
     if is_first:
         return True, None
