@@ -56,11 +56,6 @@ class Way:
         return self.spec.kind == "card"
 
     @property
-    def is_wallet_page(self) -> bool:
-        """Whether the payer finishes on the operator's own page."""
-        return self.spec.flow == "redirect"
-
-    @property
     def phone(self) -> PhoneRule | None:
         return self.spec.phone
 
