@@ -188,7 +188,7 @@ def is_due() -> bool:
 def work(stop: Callable[[], bool] = lambda: False) -> None:
     """Delete expired files, then make files that are due, for some seconds or until `stop`.
 
-    Changes: ReportFile, the storage. Safe to repeat: yes, also at the same time.
+    Changes: ReportFile, the storage. Safe to repeat: yes, also concurrently.
     """
     if not is_due():
         return

@@ -54,7 +54,7 @@ _engine: tuple[float, bool] = (-_CHECK_ENGINE_EVERY_SECONDS, False)
 def sweep(enqueued_at: datetime | None = None) -> str:
     """Sweep for some seconds, then enqueue the next task if work is due soon. `enqueued_at`: None from the schedule.
 
-    Changes: Heartbeat, and what the functions of `payments` change. Safe to repeat: yes, also at the same time.
+    Changes: Heartbeat, and what the functions of `payments` change. Safe to repeat: yes, also concurrently.
     """
     began_at = _begin(enqueued_at)
     if began_at is None:

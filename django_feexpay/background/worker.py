@@ -195,7 +195,7 @@ class Worker:
         """Do one round, wait for its calls and its receivers, and count the attempts worked on.
 
         Changes: what the functions of `payments` change. Raises: AutocommitOffError.
-        Safe to repeat: yes, also at the same time.
+        Safe to repeat: yes, also concurrently.
         """
         with log_context.entry_point(self._name):
             claimed = self._claim()

@@ -250,12 +250,12 @@ class CodeView(CheckoutView):
             limits.count_write(opened, request, "otp")
             otp.submit(opened.payment.pk, form.cleaned_data.get("code", ""), source=Source.API)
         except NotAllowedError as refusal:
-            now = _reread(opened)
+            current = _reread(opened)
             # Another tab was first, or the wrong code has ended the attempt: that page has no field for a code.
-            if refusal.code == "otp_not_expected" or now.shown.detail is not Detail.OTP_REQUIRED:
-                return self.get(request, now)
+            if refusal.code == "otp_not_expected" or current.shown.detail is not Detail.OTP_REQUIRED:
+                return self.get(request, current)
             form.refuse(refusal) if refusal.errors else form.add_error("code", refusal.message)
-            return self.screen(request, now, form, status=_status_of(refusal))
+            return self.screen(request, current, form, status=_status_of(refusal))
         return self.get(request, opened)
 
 
@@ -278,11 +278,11 @@ class RetryView(CheckoutView):
                 language=translation.get_language() or "en",
             )
         except NotAllowedError as refusal:
-            now = _reread(opened)
-            if not now.is_failed:  # another tab was first, or it was paid meanwhile
-                return self.get(request, now)
+            current = _reread(opened)
+            if not current.is_failed:  # another tab was first, or it was paid meanwhile
+                return self.get(request, current)
             form.refuse(refusal)
-            return self.screen(request, now, form, status=_status_of(refusal))
+            return self.screen(request, current, form, status=_status_of(refusal))
         response = self.get(request, opened)
         phone = opened.payment.provider.spec.phone
         own_number.remember(response, request, page_path(opened.address), form.cleaned_data.get("phone", ""), phone)

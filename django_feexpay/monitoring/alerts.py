@@ -39,7 +39,7 @@ _DATABASE_AWAY_SECONDS = 24 * 3600
 
 
 def look(now: datetime) -> None:
-    """Open and close the alerts. Changes: Alert. Safe to repeat: yes, also at the same time. Raises: DatabaseError."""
+    """Open and close the alerts. Changes: Alert. Safe to repeat: yes, also concurrently. Raises: DatabaseError."""
     found = facts.troubles(facts.measured_now(Measurements(now)))
     for trouble in found:
         value = None if math.isinf(trouble.value) else trouble.value
@@ -60,7 +60,7 @@ def look(now: datetime) -> None:
 def send(now: datetime) -> int:
     """Tell the team what it does not know yet; return the number of alerts told. Not inside a transaction.
 
-    Changes: Alert. Safe to repeat: yes, also at the same time: one caller sends each notice.
+    Changes: Alert. Safe to repeat: yes, also concurrently: only one caller sends each notice.
     """
     if not feexpay.alert_urls:
         return 0

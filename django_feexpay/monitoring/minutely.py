@@ -19,7 +19,7 @@ _EVERY = timedelta(seconds=50)
 def run() -> None:
     """Note that payments are worked on, and tell the team what began and ended.
 
-    Changes: Heartbeat, Counter, Alert. Safe to repeat: yes, also at the same time. Raises: DatabaseError.
+    Changes: Heartbeat, Counter, Alert. Safe to repeat: yes, also concurrently. Raises: DatabaseError.
     """
     try:
         now = conf.now()

@@ -123,9 +123,9 @@ def _send(attempt: Attempt, code: str, source: Source) -> None:
     _mark_accepted(attempt, accepted)
     if accepted.word is Word.FAILED:  # poll now, so that the payer is told at once that the code was wrong
         reconcile(attempt.pk, source=source, total_seconds=_ASK_SECONDS)
-        now = Attempt.objects.get(pk=attempt.pk)
-        if now.life_status is Status.FAILED and now.reason_code == "otp_rejected":
-            raise _refused(attempt, now.reason_code)
+        asked = Attempt.objects.get(pk=attempt.pk)
+        if asked.life_status is Status.FAILED and asked.reason_code == "otp_rejected":
+            raise _refused(attempt, asked.reason_code)
 
 
 def _mark_accepted(attempt: Attempt, accepted: Accepted) -> None:
