@@ -251,7 +251,10 @@ def broken_release(shop: Shop) -> None:
 
 
 def wait(until: Callable[[], bool], began: float, seconds: float = _TIMEOUT) -> float:
-    """How many seconds after `began` it is true. Raises: RuntimeError after `seconds` more."""
+    """Wait until it is true; return how many seconds after `began` that was.
+
+    Raises: RuntimeError after `seconds` more.
+    """
     give_up_at = time.monotonic() + seconds
     while time.monotonic() < give_up_at:
         try:

@@ -25,7 +25,8 @@ BRAND_FILE: Final = Path(__file__).resolve().parents[1] / "brand.toml"
 OUR_ID: Final = "io.github.djangofeexpay.client"
 SMALLEST_LOGO: Final = 256
 
-#: The id is an Android package, a Debian package, the name of the desktop files and a URL scheme: what all four allow.
+#: The id is used as an Android package, a Debian package, the name of the desktop files and a URL scheme, so it may
+#: hold only what all four allow.
 _ID = re.compile(r"[a-z][a-z0-9]*(\.[a-z][a-z0-9]*){2,}")
 #: Desktop files, AppStream and buildozer.spec take these as they are.
 _NAME = re.compile(r"[\w' ’&.,!+-]{1,30}")
@@ -231,7 +232,7 @@ class _Reader:
         return str(path)
 
 
-#: The key of a language's own name.
+#: The key of the text that holds a language's own name.
 LANGUAGE_NAME: Final = "language.name"
 #: Table → the names in it.
 _NAMES: Final[Mapping[str, frozenset[str]]] = {

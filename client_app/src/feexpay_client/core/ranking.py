@@ -23,7 +23,11 @@ _FRANCS = frozenset({"XOF", "XAF"})
 
 
 def ranked(providers: Iterable[Provider], country: str, last: str = "") -> list[Provider]:
-    """Those of one country first, by use, then the rest; cards last. `last`: the last one used, which comes first."""
+    """The ways to pay in the order in which they are offered.
+
+    Those of one country come first, the most used first, then the others; cards come last. `last`: the way used last,
+    which comes before all.
+    """
     most_used = _MOST_USED.get(country, ())
 
     def place(provider: Provider) -> tuple[bool, bool, bool, int]:
@@ -40,7 +44,7 @@ def accepts(provider: Provider, currency: str) -> bool:
 
 
 def currency_to_send(provider: Provider, currency: str) -> str:
-    """The currency in which to ask for a price: a price in francs is asked in the francs of the provider."""
+    """The currency in which to state a price: a price in francs is stated in the provider's own francs."""
     return provider.currency if {currency, provider.currency} <= _FRANCS else currency
 
 

@@ -1,4 +1,4 @@
-"""`PaymentSheet`: a Kivy app opens it over its own screen, and hears at the end what became of the payment."""
+"""`PaymentSheet`: a Kivy app opens it over its own screen and is told at the end what became of the payment."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class SheetResult:
     """How the sheet was left.
 
     status: `successful`, `failed`, `pending` (it goes on; `resume()` shows it again) or `cancelled` (nothing was paid).
-    payment: the payment; None if there was none. Credit nothing because of this: your server does that, and knows
-    first.
+    payment: the payment; None if there was none. Do not credit anything because of this result: your server does that,
+    and knows first.
     """
 
     status: str
@@ -224,7 +224,7 @@ class PaymentSheet(ModalView):
         self._fit()
 
     def _fit(self, *_args: object) -> None:
-        """The whole window on a phone; a panel in its middle where there is room."""
+        """Fill the whole window on a phone; show a panel in its middle where there is room."""
         width, height = self.size
         if width < dp(_FLOATING_DP[0]) or height < dp(_FLOATING_DP[1]):
             self._shell.corner, self._shell.size = 0, (width, height)
@@ -376,7 +376,7 @@ class PaymentSheet(ModalView):
         return SheetResult(self._ended.status, self._ended) if self._ended is not None else SheetResult("cancelled")
 
     async def _end(self, result: SheetResult | None) -> None:
-        """Free the journal for the next sheet, then tell the app. `None`: nothing was shown, so nothing is told."""
+        """Free the journal for the next sheet, then tell the app; if nothing was shown (`None`), it is not told."""
         await self._session.close()
         self._running.discard(self)
         runner, self._runner = self._runner, None

@@ -119,7 +119,7 @@ class ClientApp(App):
             self.settings_page.fbind(name, self._apply_appearance)
 
     def _name_purchases(self, *_args: object) -> None:
-        """The packs have come: the results can say what was bought."""
+        """Show what was bought on the results, now that the packs have been loaded."""
         for presenter in (self.result, self.receipt):
             presenter.relabel()
 
