@@ -276,7 +276,7 @@ def _providers(request: HttpRequest, now: datetime) -> dict[str, Any]:
     """The providers with payments or trouble of their own, and how many others are switched on."""
     since = {"hour": now - provider_health.HOUR, "day": now - provider_health.DAY}
     linked = may(request, "payment")
-    every = provider_health.look(now)
+    every = provider_health.read(now)
     shown = [row for row in every if row.started or row.circuit == row.provider.pk]
     rows = []
     for row in shown:

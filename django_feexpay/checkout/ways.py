@@ -64,7 +64,7 @@ class Way:
         return self.spec.needs_otp_first
 
     @property
-    def says(self) -> str:
+    def instructions(self) -> str:
         """What the payer will do, with the amount in the code to dial."""
         french = (get_language() or "").startswith("fr")
         return self._filled(self.spec.instructions_fr if french else self.spec.instructions_en)
@@ -85,7 +85,7 @@ class Way:
         return prices.shown(self.total.charged_amount, self.total.charged_currency) if self.total else ""
 
     @property
-    def adds(self) -> bool:
+    def differs_from_price(self) -> bool:
         """Whether something other than the price is charged: a fee that the payer bears, or a converted price."""
         return self.total is not None and (
             self.total.charged_amount != self.total.amount or self.total.exchange_rate is not None

@@ -38,7 +38,7 @@ _DATABASE_AWAY = "alerts:database_away"
 _DATABASE_AWAY_SECONDS = 24 * 3600
 
 
-def look(now: datetime) -> None:
+def update(now: datetime) -> None:
     """Open and close the alerts. Changes: Alert. Safe to repeat: yes, also concurrently. Raises: DatabaseError."""
     found = facts.troubles(facts.measured_now(Measurements(now)))
     for trouble in found:

@@ -28,7 +28,7 @@ def run() -> None:
             return
         uptime.note_report(now, last)
         alerts.note_database_back()
-        alerts.look(now)
+        alerts.update(now)
     except DatabaseError:
         alerts.note_database_away()
         raise

@@ -47,7 +47,7 @@ class ProviderHealth:
     last_day: SuccessRate
 
 
-def look(now: datetime) -> list[ProviderHealth]:
+def read(now: datetime) -> list[ProviderHealth]:
     """The providers that are switched on or had payments within a day. One statement, and one read of the cache.
 
     Providers in trouble come first, then those with the most payments.

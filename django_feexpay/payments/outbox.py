@@ -166,7 +166,7 @@ def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
     if errors or busy:
         _postpone(held, returned, errors[0] if errors else "")
         return Delivery.AGAIN_LATER
-    closed = _rows(held).update(next_delivery_at=None, delivered_at=conf.now(), last_error="")
+    closed = _held_row(held).update(next_delivery_at=None, delivered_at=conf.now(), last_error="")
     if not closed:
         return Delivery.AGAIN_LATER
     logger.info("%s of %s is delivered", message.signal, payment.pk, extra={"signal": message.signal})
@@ -229,10 +229,10 @@ def _renewed(held: Claim) -> Claim:
     if held.lease - now >= _RENEW_BELOW:
         return held
     renewed = Claim(held.message, now + LEASE)
-    return renewed if _rows(held).update(next_delivery_at=renewed.lease) else held
+    return renewed if _held_row(held).update(next_delivery_at=renewed.lease) else held
 
 
-def _rows(held: Claim) -> QuerySet[OutboxMessage]:
+def _held_row(held: Claim) -> QuerySet[OutboxMessage]:
     """The message while the claim is valid. A worker that lost its claim must not overwrite a newer value."""
     return OutboxMessage.objects.filter(pk=held.message.pk, next_delivery_at=held.lease)
 
@@ -243,9 +243,9 @@ def _postpone(held: Claim, returned: Iterable[str], error: str) -> None:
     if error:
         doublings: int = 2 ** min(held.message.delivery_count, 16)
         at = conf.now() + min(_FIRST_WAIT * doublings, LONGEST_WAIT)
-        _rows(held).update(next_delivery_at=at, last_error=error[:_LONGEST_ERROR])
+        _held_row(held).update(next_delivery_at=at, last_error=error[:_LONGEST_ERROR])
     else:
-        _rows(held).update(next_delivery_at=conf.now() + _BUSY_WAIT)
+        _held_row(held).update(next_delivery_at=conf.now() + _BUSY_WAIT)
 
 
 def _keep_receipts(message: OutboxMessage, returned: Iterable[str]) -> None:

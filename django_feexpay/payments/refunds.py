@@ -84,12 +84,12 @@ def charges_of(payment_id: UUID) -> list[RefundableCharge]:
     sums = _sums(payment_id)
     charges = []
     if credit is not None:
-        charges.append(_credited(credit, None, sums))
+        charges.append(_credited_charge(credit, None, sums))
     for incident in incidents:
         if credit is not None and is_about_credit(incident, credit.attempt):
-            charges.append(_credited(credit, incident, sums))
+            charges.append(_credited_charge(credit, incident, sums))
         else:
-            charges.append(_second(incident, sums))
+            charges.append(_second_charge(incident, sums))
     return charges
 
 
@@ -131,7 +131,7 @@ def _sums(payment_id: UUID) -> _Sums:
     return sums
 
 
-def _credited(credit: Credit, incident: Incident | None, sums: _Sums) -> RefundableCharge:
+def _credited_charge(credit: Credit, incident: Incident | None, sums: _Sums) -> RefundableCharge:
     return RefundableCharge(
         attempt=credit.attempt,
         incident=incident,
@@ -144,7 +144,7 @@ def _credited(credit: Credit, incident: Incident | None, sums: _Sums) -> Refunda
     )
 
 
-def _second(incident: Incident, sums: _Sums) -> RefundableCharge:
+def _second_charge(incident: Incident, sums: _Sums) -> RefundableCharge:
     return RefundableCharge(
         attempt=incident.attempt,
         incident=incident,
@@ -218,7 +218,7 @@ def record(
     )
     if alone:
         _announce(refund, now)
-    _note(Action.REFUND, refund, actor, source, reason)
+    _record_action(Action.REFUND, refund, actor, source, reason)
     return refund
 
 
@@ -241,7 +241,7 @@ def approve(refund_id: int, *, reason: str, actor: str, source: Source) -> Refun
     refund.approved_by, refund.approved_at, refund.recorded_at = actor, now, now
     refund.save(update_fields=["state", "event_id", "approved_by", "approved_at", "recorded_at"])
     _announce(refund, now)
-    _note(Action.APPROVE_REFUND, refund, actor, source, reason)
+    _record_action(Action.APPROVE_REFUND, refund, actor, source, reason)
     return refund
 
 
@@ -260,7 +260,7 @@ def cancel(refund_id: int, *, reason: str, actor: str, source: Source) -> Refund
         refuse_open_payout(refund)
     refund.state, refund.cancelled_by, refund.cancelled_at = State.CANCELLED, actor, conf.now()
     refund.save(update_fields=["state", "cancelled_by", "cancelled_at"])
-    _note(Action.CANCEL_REFUND, refund, actor, source, reason)
+    _record_action(Action.CANCEL_REFUND, refund, actor, source, reason)
     return refund
 
 
@@ -353,7 +353,7 @@ def _announce(refund: Refund, at: datetime) -> None:
     )
 
 
-def _note(action: staff_actions.Action, refund: Refund, actor: str, source: Source, reason: str) -> None:
+def _record_action(action: staff_actions.Action, refund: Refund, actor: str, source: Source, reason: str) -> None:
     detail = {"amount": refund.amount, "currency": refund.currency, "way": refund.way, "state": refund.state}
     staff_actions.record(action, actor=actor, source=source, target=refund, reason=reason, detail=detail)
 

@@ -22,10 +22,10 @@ from django_feexpay.payments.audit import anchors, verification
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.staff_actions import Action
 from tests.conftest import Configure
-from tests.payments.behind_our_back import execute, tamper
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock, only_attempt
+from tests.payments.tampering import execute, tamper
 
 pytestmark = pytest.mark.django_db
 

@@ -317,7 +317,7 @@ GOOD = CallSeen(operation="collect", provider_code="mtn_bj", outcome="answered",
 
 def test_circuit_that_opened_next_year_admits_a_probe_and_closes(clock: Clock) -> None:
     with wrong(clock, YEAR):
-        for _ in range(circuit_breaker.IN_A_ROW):
+        for _ in range(circuit_breaker.FAILURES_IN_A_ROW):
             circuit_breaker.record(TROUBLE)
         assert circuit_breaker.wait_seconds("mtn_bj", circuit_breaker.Action.SEND) == circuit_breaker.PAUSE_SECONDS
 

@@ -93,7 +93,7 @@ def write_due(directory: Path) -> Path | None:
         earlier = [name for name in files if name.name < path.name]
         if len(earlier) < len(files):
             raise AnchorError(f"{directory} has an anchor of a day after {day}: is the clock right?")
-        if not earlier and older_rows.are_there():  # no later file would name their ends
+        if not earlier and older_rows.exist():  # no later file would name their ends
             raise AnchorError("an earlier release wrote rows that are in no chain: run feexpay_chain_history first")
         _write_whole(path, _text(day, read_head(earlier[-1]) if earlier else None))
     except OSError as error:

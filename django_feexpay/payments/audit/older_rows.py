@@ -58,7 +58,7 @@ def begin_chain(payment: Payment) -> None:
     _begin_chains([payment])
 
 
-def are_there() -> bool:
+def exist() -> bool:
     """Whether a payment or a staff action is in no chain. If all are chained, this reads whole tables."""
     return Payment.objects.filter(event_count=0).exists() or StaffAction.objects.filter(hash="").exists()
 

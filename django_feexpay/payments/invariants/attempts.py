@@ -140,7 +140,7 @@ def _problem_of_closing(from_status: str, evidence: Mapping[str, Any]) -> str:
         sent, first, last = (datetime.fromisoformat(evidence[name]) for name in _INSTANTS_OF_CLOSING)
     except (KeyError, TypeError, ValueError):
         return "but the event does not say when the history was searched"
-    if last - sent < history_search.CLOSED_AFTER or last - first < missing_attempts.APART:
+    if last - sent < history_search.CLOSED_AFTER or last - first < missing_attempts.SEARCHES_APART:
         return "too soon"
     return ""
 
