@@ -219,10 +219,8 @@ class ConfirmedActionsAdmin(LedgerAdmin):
         def view(request: HttpRequest) -> HttpResponse:
             return self.confirm(request, action)
 
-        # A request to FeexPay cannot be rolled back, so this view runs outside any transaction, also with
-        # ATOMIC_REQUESTS.
-        outside = transaction.non_atomic_requests(self.admin_site.admin_view(view))
-        return path(f"{action.name}/", outside, name=f"feexpay_{self.opts.model_name}_{action.name}")
+        name = f"feexpay_{self.opts.model_name}_{action.name}"
+        return path(f"{action.name}/", self.asking_view(view), name=name)
 
     def _offered(self, request: HttpRequest) -> dict[str, ConfirmedAction]:
         return {action.name: action for action in self.confirmed_actions if request.user.has_perm(action.permission)}

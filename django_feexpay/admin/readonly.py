@@ -11,8 +11,9 @@ from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import FieldDoesNotExist
 from django.core.paginator import Page, Paginator
+from django.db import transaction
 from django.db.models import DateField, DateTimeField, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.html import strip_tags
 from django.utils.text import capfirst
 
@@ -85,6 +86,13 @@ class LedgerAdmin(AnyModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def asking_view(self, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+        """A view of the admin that may ask FeexPay: it runs outside any transaction, also with ATOMIC_REQUESTS.
+
+        A request to FeexPay cannot be rolled back.
+        """
+        return transaction.non_atomic_requests(self.admin_site.admin_view(view))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return flatten_fieldsets(self.get_fieldsets(request, obj))

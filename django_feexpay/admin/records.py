@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -190,8 +189,7 @@ class CreditAdmin(ExportedListAdmin, PaymentRowsAdmin):
     change_list_template = "admin/feexpay/credit/change_list.html"
 
     def get_urls(self) -> list[URLPattern]:
-        # It may ask FeexPay for the balance: with ATOMIC_REQUESTS this view still runs outside any transaction.
-        view = transaction.non_atomic_requests(self.admin_site.admin_view(self.statement_view))
+        view = self.asking_view(self.statement_view)  # it may ask for the balance
         return [path("statement/", view, name="feexpay_credit_statement"), *super().get_urls()]
 
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
