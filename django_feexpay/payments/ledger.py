@@ -30,7 +30,11 @@ Source = PaymentEvent.Source
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """Who moves an attempt, and why. `evidence` must hold no personal data, because it is kept forever."""
+    """Who moves an attempt or a payout, and why.
+
+    `actor`: the primary key of a user, or the name of a command; "" for the worker. `evidence` must hold no personal
+    data, because it is kept forever.
+    """
 
     source: Source
     because: str

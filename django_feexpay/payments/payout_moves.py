@@ -7,7 +7,6 @@ constraint, not this code, ensures that at most one payout of a refund is not fa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,11 +14,10 @@ from uuid import UUID
 from django.db import IntegrityError
 
 from django_feexpay import conf
-from django_feexpay.models import Payment, PaymentEvent, Payout, PayoutEvent, PayoutState, Refund
+from django_feexpay.models import Payment, Payout, PayoutEvent, PayoutState, Refund
 from django_feexpay.payments import move_log, refunds
 from django_feexpay.payments.durability import durable
-
-Source = PaymentEvent.Source
+from django_feexpay.payments.ledger import Cause
 
 #: Nothing leaves SUCCESSFUL. A sender that was thought dead may bring FeexPay's answer late. FAILED becomes SUCCESSFUL
 #: only while nothing else has paid the refund.
@@ -31,17 +29,6 @@ _MOVES: Mapping[PayoutState, frozenset[PayoutState]] = {
     PayoutState.FAILED: frozenset({PayoutState.SUCCESSFUL}),
     PayoutState.SUCCESSFUL: frozenset(),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """Why a payout moves, for its event. `actor`: primary key of a user, "" for the worker."""
-
-    because: str
-    source: Source
-    actor: str = ""
-    note: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @durable()
@@ -103,7 +90,7 @@ def write_event(payout: Payout, before: str, to: PayoutState, cause: Cause, at: 
         source=cause.source,
         actor=cause.actor,
         note=cause.note,
-        facts=dict(cause.facts),
+        facts=dict(cause.evidence),
         created_at=at,
     )
     move_log.payout_moved(payout, before, to, cause.because)

@@ -19,7 +19,7 @@ from django_feexpay.models import LIVE_PAYOUTS, Payout, PayoutState, WebhookDeli
 from django_feexpay.payments import leases, payout_moves
 from django_feexpay.payments.admission import rate_budget
 from django_feexpay.payments.durability import durable, refuse_outer_atomic
-from django_feexpay.payments.payout_moves import Cause, Source
+from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.poll_schedule import AFTER_FAILURE_SECONDS
 
 logger = logging.getLogger("django_feexpay.payments")
@@ -191,8 +191,8 @@ def _settle(payout: Payout, reference: str | None, report: StatusReport | None, 
         changes["msisdn_sealed"] = None
         next_poll_at = conf.now() + timedelta(seconds=AFTER_FAILURE_SECONDS[0])
     changes["next_poll_at"] = leases.unless_changed(payout, next_poll_at)
-    facts = {} if report is None else _facts(payout, report)
-    cause = Cause(because=because, source=source, actor=actor, facts=facts)
+    evidence = {} if report is None else _evidence_of(payout, report)
+    cause = Cause(because=because, source=source, actor=actor, evidence=evidence)
     if payout_moves.move(payout.pk, to, cause, changes=changes):
         return
     if to is PayoutState.SUCCESSFUL and payout.life_state is PayoutState.FAILED:
@@ -249,7 +249,7 @@ def _doubt(payout: Payout, reference: str, report: StatusReport) -> str:
     return ""
 
 
-def _facts(payout: Payout, report: StatusReport) -> dict[str, Any]:
+def _evidence_of(payout: Payout, report: StatusReport) -> dict[str, Any]:
     return {
         "word": report.word,
         "reference": report.reference,

@@ -35,7 +35,7 @@ from django_feexpay.payments.admission import rate_budget
 from django_feexpay.payments.attempts import unsealed
 from django_feexpay.payments.durability import durable, refuse_outer_atomic
 from django_feexpay.payments.errors import NotAllowedError, invalid
-from django_feexpay.payments.payout_moves import Cause, Source
+from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.staff_actions import Action, checked_reason
 
 logger = logging.getLogger("django_feexpay.payments")
@@ -207,7 +207,7 @@ def _mark_accepted(payout: Payout, accepted: Accepted, source: Source) -> None:
     is_final = accepted.word in (Word.SUCCESSFUL, Word.FAILED)
     due_at = conf.now() if is_final else payout_polls.first_poll()
     changes = {"gateway_reference": accepted.reference, "next_poll_at": due_at, "reason_code": "", "poll_count": 0}
-    cause = Cause(because="accepted", source=source, facts={"word": accepted.word})
+    cause = Cause(because="accepted", source=source, evidence={"word": accepted.word})
     try:
         if payout_moves.move(payout.pk, PayoutState.PENDING, cause, changes=changes):
             webhook_hints.match_payout(payout.pk, accepted.reference)
