@@ -79,7 +79,7 @@ def bind(*, payment_id: UUID, attempt_id: UUID | None = None, provider: str = ""
 
 
 def bind_attempt(attempt: Any) -> None:
-    """As `bind`, for an Attempt that was read together with its payment."""
+    """Do as `bind`, for an Attempt that was read together with its payment."""
     bind(payment_id=attempt.payment_id, attempt_id=attempt.pk, provider=attempt.payment.provider_id)
 
 

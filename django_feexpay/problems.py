@@ -90,5 +90,5 @@ def problem_response(
 
 
 def server_error(request: HttpRequest, *args: Any) -> JsonResponse:
-    """For a host's `handler500`: it names the request id and nothing about the error."""
+    """The answer for a host's `handler500`: it names the request id and nothing about the error."""
     return problem_response(request, "server_error", detail=_("Please try again, or give us this request id."))

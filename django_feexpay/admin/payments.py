@@ -108,7 +108,7 @@ class PaymentAdmin(SearchedListAdmin, ExportedListAdmin, ConfirmedActionsAdmin):
         return stuck.with_last_event(rows) if _shows_stuck(request) else rows
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        """In the list of stuck payments: the age, the cause and the next poll."""
+        """In the list of stuck payments, the columns show the age, the cause and the next poll."""
         shown = super().get_list_display(request)
         if not _shows_stuck(request):
             return shown

@@ -20,10 +20,10 @@ from django_feexpay.payments.statements import Period
 
 
 class PeriodFilter(admin.FieldListFilter):
-    """From a day to a day, both included, or a named period. The address names days: `created_at__from=2026-11-01`.
+    """A filter from a day to a day, both included, or a named period.
 
-    Links of the dashboard and the overview narrow a list to instants, `created_at__gte` and `created_at__lt`. The
-    filter shows them.
+    The address names days: `created_at__from=2026-11-01`. Links of the dashboard and the overview narrow a list to
+    instants, `created_at__gte` and `created_at__lt`. The filter shows them too.
     """
 
     template = "admin/feexpay/period_filter.html"

@@ -143,7 +143,7 @@ class PaymentEventAdmin(PaymentRowsAdmin):
     )
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """With the names of the users who acted, read in one statement."""
+        """Add the names of the users who acted, read in one statement."""
         changes = super().get_changelist_instance(request)
         names = names_of(event.actor for event in changes.result_list)
         for event in changes.result_list:

@@ -125,10 +125,10 @@ def find_from_box(request: HttpRequest, phone: str) -> HttpResponse:
 
 
 def _payers(request: HttpRequest, numbers: list[tuple[str, ...]]) -> list[list[Attempt]]:
-    """For each payer with one of these numbers, the newest attempt; while HASH_KEY is rotated, one for each key.
+    """The newest attempt of each payer with one of these numbers; while HASH_KEY is rotated, one for each key.
 
     Changes: StaffAction, if there was a number: that it was looked up, how many payers were found, and the payment if
-    it is one.
+    there is only one.
     """
     if not numbers:
         return []
@@ -243,7 +243,7 @@ class ReasonFilter(admin.SimpleListFilter):
 
 
 class StatusFilter(admin.SimpleListFilter):
-    """By status, with the texts of the badges."""
+    """Filter by status, with the texts of the badges."""
 
     title = gettext_lazy("status")
     parameter_name = "status"
@@ -256,7 +256,7 @@ class StatusFilter(admin.SimpleListFilter):
 
 
 class CurrencyFilter(admin.SimpleListFilter):
-    """By currency. The choices come from a list: reading them from the rows would scan the table."""
+    """Filter by currency. The choices come from a list: reading them from the rows would scan the table."""
 
     title = gettext_lazy("currency")
     parameter_name = "currency"

@@ -54,7 +54,7 @@ def payment_ids(term: str, *, of_users: bool = True) -> list[UUID]:
 
 
 def _recorded_as(term: str) -> Q:
-    """By ids and references.
+    """The payments that a term names by ids and references.
 
     The ids are read first: with an OR over subqueries PostgreSQL would read the whole table.
     """

@@ -67,7 +67,7 @@ COLUMNS = (
 
 
 class PersonFilter(admin.SimpleListFilter):
-    """By member of staff. The choices come from the users: reading them from the rows would scan the table."""
+    """Filter by member of staff. The choices come from the users: reading them from the rows would scan the table."""
 
     title = gettext_lazy("person")
     parameter_name = "actor"
@@ -128,7 +128,7 @@ class StaffActionAdmin(SearchedListAdmin, ExportedListAdmin):
 
     @admin.display(description=gettext_lazy("record"))
     def record_shown(self, row: StaffAction) -> SafeString | str:
-        """Without a link; pages show `_record_column` in its place, which knows who reads."""
+        """The record without a link. Pages show `_record_column` instead, which knows who reads."""
         return _record_text(row)
 
     @admin.display(description=gettext_lazy("details"))

@@ -25,7 +25,7 @@ def is_stuck(payment: Payment, now: datetime) -> bool:
 
 
 def with_last_event(payments: QuerySet[Payment]) -> QuerySet[Payment]:
-    """With `last_because`, the code of each payment's newest event."""
+    """Add `last_because`, the code of each payment's newest event."""
     newest = PaymentEvent.objects.filter(payment=OuterRef("pk")).order_by("-id").values("because")
     return payments.annotate(last_because=Subquery(newest[:1]))
 

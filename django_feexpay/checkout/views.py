@@ -97,7 +97,7 @@ class CheckoutView(View):
         return response
 
     def get(self, request: HttpRequest, opened: Opened) -> HttpResponseBase:
-        """For the views that only take a POST: a reload of the address leads to the page."""
+        """Lead to the page, for the views that only take a POST: a browser may reload their address."""
         return HttpResponseRedirect(page_path(opened.address))
 
     def page(self, request: HttpRequest, name: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
@@ -290,7 +290,7 @@ class RetryView(CheckoutView):
 
 
 class BackView(CheckoutView):
-    """Where an operator's page sends its payer: by GET or POST, with any parameters, all of which are ignored."""
+    """Where an operator's page sends its payer, by GET or POST. All parameters are ignored."""
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:

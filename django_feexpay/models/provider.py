@@ -29,7 +29,7 @@ class ProviderQuerySet(PrimaryQuerySet["Provider"]):
     """Providers; the API caches a rendered list of them."""
 
     def update(self, **kwargs: Any) -> int:
-        """As Django's, and invalidates the cached lists: an update sends no signal."""
+        """Update, and invalidate the cached lists: an update sends no signal."""
         rows = super().update(**kwargs)
         invalidate_provider_lists(self.db)
         return rows

@@ -144,7 +144,10 @@ def _aged(now: datetime, above: timedelta | None, upto: timedelta | None) -> Q:
 
 @dataclass(frozen=True, slots=True)
 class Webhooks:
-    """Of the newest deliveries since `since`: how long until the payment was settled. `unmatched`: of no payment."""
+    """How long it took from each of the newest deliveries until its payment was settled.
+
+    Only deliveries since `since` count. `unmatched`: those about no payment.
+    """
 
     since: datetime
     count: int

@@ -90,7 +90,7 @@ class Measurements:
         return int(str(self._outbox["count"]))
 
     def open_circuits(self) -> Values:
-        """At least one second each: a circuit that opened this instant is open."""
+        """How many seconds each circuit has been open; at least one, for a circuit that opened this instant."""
         since = circuit_breaker.open_since(CATALOGUE)
         return {circuit: max(1.0, (self.now - at).total_seconds()) for circuit, at in since.items()}
 

@@ -58,7 +58,7 @@ def move_locked(
     changes: Mapping[str, Any] | None = None,
     only_from: PayoutState | None = None,
 ) -> bool:
-    """As `move`, for a caller whose transaction holds the payment's lock."""
+    """Do as `move`, for a caller whose transaction holds the payment's lock."""
     payout = Payout.objects.select_related("refund").get(pk=payout_id)
     if to not in _MOVES[payout.life_state] or only_from not in (None, payout.life_state):
         return False

@@ -130,7 +130,7 @@ class Statement:
 
     @cached_property
     def unreconciled(self) -> dict[str, tuple[int, int]]:
-        """Where the gross is not the sum of the credit table: the currency, our gross, the table's sum."""
+        """The currencies whose gross is not the credit table's sum, each with our gross and the table's sum."""
         gross = {currency: figures.gross for currency, figures in self.totals.items()}
         pairs = {each: (gross.get(each, 0), self.ledger.get(each, 0)) for each in sorted({*gross, *self.ledger})}
         return {currency: pair for currency, pair in pairs.items() if pair[0] != pair[1]}

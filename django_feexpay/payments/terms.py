@@ -207,7 +207,7 @@ def check_texts(request: PaymentRequest) -> None:
 
 
 def _check_metadata(metadata: Mapping[str, Any]) -> None:
-    """For the host's own code: the API's parser has checked it already."""
+    """Check the metadata of the host's own code; the API's parser has already checked that of a request."""
     try:
         written = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError):

@@ -144,7 +144,7 @@ def match(attempt_id: UUID, gateway_reference: str = "") -> None:
 
 
 def match_payout(payout_id: UUID, gateway_reference: str) -> None:
-    """As `match`, for a payout."""
+    """Do as `match`, for a payout."""
     named = Q(attempt=None, payout=None, gateway_reference__in=spellings_of(gateway_reference))
     if WebhookDelivery.objects.filter(named | Q(payout=payout_id)).update(payout=payout_id):
         payout_polls.make_due_now(Payout.objects.get(pk=payout_id))
@@ -247,7 +247,7 @@ def _attempts() -> QuerySet[Attempt]:
 
 
 def _payouts() -> QuerySet[Payout]:
-    """As `_attempts`."""
+    """Payouts, annotated as `_attempts` annotates attempts."""
     return Payout.objects.annotate(user_id=F("payment__user"), stored_count=Count("deliveries"))
 
 

@@ -22,7 +22,7 @@ FORCED_EVERY_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """For the diagnosis. `age_seconds`: of the values in use. `problem`: why the last read failed, else ""."""
+    """What the diagnosis shows. `age_seconds`: of the values in use. `problem`: why the last read failed, else ""."""
 
     age_seconds: float
     problem: str

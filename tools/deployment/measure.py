@@ -54,7 +54,7 @@ class Shop:
     pack: dict[str, Any] = field(default_factory=dict)
 
     def ask(self, method: str, path: str, body: object = None, *, number: int = 0, key: str = "") -> Answer:
-        """Raises: OSError or HTTPException without an answer."""
+        """Send a request to the shop. Raises: OSError or HTTPException without an answer."""
         headers = {"Host": HOST, "Content-Type": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
@@ -158,7 +158,7 @@ def main() -> int:
 
 
 def prepare() -> Shop:
-    """Lift the limits, start all anew, make a player and sign in."""
+    """Lift the limits, restart everything, create a player and sign in."""
     with open("/etc/shop/shop.env", "a") as settings:
         settings.write(LIFTED)
     run("systemctl", "restart", "shop-web@1", "shop-web@2", "shop-worker@1")

@@ -42,7 +42,7 @@ class Place:
         return self.folder / "archive"
 
     def run(self, program: str, *arguments: str) -> None:
-        """Raises: RuntimeError with the output of the program."""
+        """Run a program of PostgreSQL. Raises: RuntimeError with its output."""
         servers.run([f"{self.programs}/{program}", *arguments], self.folder, self.account)
 
 

@@ -79,7 +79,7 @@ def open_circuits(codes: Iterable[str]) -> list[str]:
 
 
 def open_since(codes: Iterable[str]) -> dict[str, datetime]:
-    """As `open_circuits`, each with the time at which it opened."""
+    """The open circuits as in `open_circuits`, each with the time at which it opened."""
     return {
         circuit: datetime.fromtimestamp(since, UTC) for circuit, (since, _) in _open_states((GATEWAY, *codes)).items()
     }
@@ -183,7 +183,7 @@ def _take_probe(circuit: str, state: tuple[float, float], action: Action, now: f
 
 
 def _open_states(circuits: Iterable[str]) -> dict[str, tuple[float, float]]:
-    """For each open circuit: when it opened, and when its pause ends."""
+    """When each open circuit opened, and when its pause ends."""
     circuit_of = {_key(circuit, "open"): circuit for circuit in circuits}
     return {circuit_of[key]: state for key, state in cache_state.read(circuit_of).items()}
 

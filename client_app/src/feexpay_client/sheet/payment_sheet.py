@@ -414,7 +414,7 @@ class PaymentSheet(ModalView):
             self._runner.finish(self._end(None))
 
     def _app_resumes(self, *_args: object) -> None:
-        """Meanwhile Android may have dropped the surface, and the payment may have ended."""
+        """Poll at once, because the payment may have ended meanwhile. Android may also have dropped the surface."""
         if self._screen and self._session.flow is not None:
             self._session.flow.check_now()
 
