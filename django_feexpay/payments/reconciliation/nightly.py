@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from django.db import IntegrityError
 from django.db.models import F, Min
@@ -74,7 +74,7 @@ def claim(now: datetime) -> Comparison | None:
     at = feexpay.compare_at
     if at is None:
         return None
-    tonight = (now.astimezone(UTC) - timedelta(hours=at.hour, minutes=at.minute)).date()
+    tonight = latest_night(at, now)
     newest = Comparison.objects.filter(night__isnull=False).order_by("-night")[:NIGHTS_REMEMBERED]
     known = sorted(newest, key=_night_of)
     if any(_blocks_others(row, now) for row in known):
@@ -91,6 +91,11 @@ def claim(now: datetime) -> Comparison | None:
             return begin(missed - days * A_DAY, missed - A_DAY, night=missed)
     except IntegrityError:  # another process claimed it
         return None
+
+
+def latest_night(at: time, now: datetime) -> date:
+    """The newest night, a UTC date, whose time of day `at` has come."""
+    return (now.astimezone(UTC) - timedelta(hours=at.hour, minutes=at.minute)).date()
 
 
 def _night_of(row: Comparison) -> date:
