@@ -42,7 +42,7 @@ BACKGROUND_ABOVE = {"csv": 100_000, "xlsx": 5_000}
 MAX_UNFINISHED = 5
 #: A worker that stored no part for this time is dead. The longest workbook takes less, on a busy machine too.
 LEASE = timedelta(minutes=3)
-#: After this many errors and dead workers no more attempt is made at a file.
+#: A file is abandoned after this many errors and dead workers.
 MAX_FAILURES = 5
 #: The first wait after an error; it doubles with each.
 _RETRY_AFTER = timedelta(seconds=20)

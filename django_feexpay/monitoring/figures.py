@@ -26,7 +26,7 @@ AGES = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timed
 
 _DELIVERIES_READ = 500
 _USERS_SHOWN = 10
-#: Multiplied by the days of the period.
+#: Seconds for each day of the period.
 _USERS_CACHED_SECONDS = 60
 
 

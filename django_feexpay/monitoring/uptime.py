@@ -1,4 +1,4 @@
-"""For how much of the last day a worker reached the database, counted by the seconds in which none did.
+"""The share of the last day in which a worker reached the database, computed from the seconds in which none did.
 
 The worker reports each minute. A report that comes late adds the missing seconds to a row of its hour, so this needs no
 history of its own and survives restarts.

@@ -57,7 +57,7 @@ class RefundableCharge:
 
     @property
     def refunded(self) -> int:
-        """What went back or is proposed to go back."""
+        """What went back, or is proposed to go back."""
         return self.recorded + self.proposed
 
     @property
