@@ -29,6 +29,7 @@ from django.views.decorators.http import require_http_methods
 
 from django_feexpay import log_context
 from django_feexpay.admin import display
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.models import StaffAction
 from django_feexpay.payments import staff_actions
@@ -202,10 +203,7 @@ class ConfirmedActionsAdmin(LedgerAdmin):
         columns = action.columns or self.confirm_columns
         headings = [label_for_field(name, self.model, self) for name in columns]
         context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": action.title,
-            "media": self.media,
+            **page_context(self, request, action.title),
             "form": form,
             "explanation": action.explanation,
             "back_url": back_url,

@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy
 from django_feexpay import conf
 from django_feexpay.admin import display, saved_filters
 from django_feexpay.admin.display import Tone
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.providers import enabled_badge, switched_off_badge
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.background import worker
@@ -98,10 +99,7 @@ def page(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:
     if not may_open(request):
         raise PermissionDenied
     context = {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
-        "title": TITLE,
-        "media": model_admin.media,
+        **page_context(model_admin, request, TITLE),
         **sections(request),
     }
     return TemplateResponse(request, "admin/feexpay/overview/page.html", context)

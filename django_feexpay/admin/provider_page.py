@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 
 from django_feexpay.admin import display
 from django_feexpay.admin.confirm_action import ReasonForm
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.models import Provider
 from django_feexpay.payments import provider_changes
@@ -126,10 +127,7 @@ def _ask(
     page: str,
 ) -> HttpResponse:
     context = {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
-        "title": TITLE,
-        "media": model_admin.media,
+        **page_context(model_admin, request, TITLE),
         "form": reason,
         "provider": f"{form.initial['name']} ({form.instance.pk})",
         "values": [field.as_hidden() for field in form],

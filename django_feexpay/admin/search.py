@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
 from django_feexpay.admin import display
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.people import name_of
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.catalogue.money import CURRENCIES
@@ -89,10 +90,7 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
     if len(payers) == 1:
         return HttpResponseRedirect(_list_of(payers[0]))
     context = {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
-        "title": _("Find by phone number"),
-        "media": model_admin.media,
+        **page_context(model_admin, request, _("Find by phone number")),
         "form": form,
         "not_found": bool(hashes) and not payers,
         "payers": [{"masked": payer[0].masked_msisdn, "url": _list_of(payer)} for payer in payers],

@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy
 
 from django_feexpay import report_files, statement_table
 from django_feexpay.admin import display, report_files_page
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.payment_page import MAX_ROWS
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.gateway.errors import GatewayError
@@ -84,10 +85,7 @@ def show(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponseBase:
     if statement is not None and request.POST.get("format") in FORMATS:
         return _file(model_admin, request, statement, form.cleaned_data["provider"])
     context = {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
-        "title": _("Statement"),
-        "media": model_admin.media,
+        **page_context(model_admin, request, _("Statement")),
         "form": form,
         "months": _months(form),
         "time_zone": str(shop_days.time_zone()),
