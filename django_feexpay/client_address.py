@@ -1,8 +1,8 @@
 """The address of a client, for the limits of callers that are not signed in.
 
-A client can write anything into `X-Forwarded-For`. Only the entries that the host's own proxies appended are true:
-FEEXPAY["NUM_PROXIES"] says how many there are, counted from the right. FEEXPAY["CLIENT_ADDRESS_HEADER"] names instead
-one header that the nearest proxy always overwrites. Without either, the address of the connection counts.
+A client can write anything into `X-Forwarded-For`. Only the entries that the host's own proxies appended can be
+trusted: FEEXPAY["NUM_PROXIES"] says how many there are, counted from the right. FEEXPAY["CLIENT_ADDRESS_HEADER"] names
+instead one header that the nearest proxy always overwrites. Without either, the address of the connection counts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def client_key(request: HttpRequest) -> str:
 
 
 def client_address(request: HttpRequest) -> str:
-    """The address of a client, whole; "" where the server gives none. Never stored: it is personal data."""
+    """The full address of a client; "" where the server gives none. It is never stored, because it is personal data."""
     given = _forwarded(request).strip() or str(request.META.get("REMOTE_ADDR", ""))
     try:
         address = ip_address(given)

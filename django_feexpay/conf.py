@@ -420,7 +420,7 @@ _secrets: tuple[tuple[str, str, int], SecretsCache] | None = None
 
 
 def secrets() -> SecretsCache:
-    """What the files and the backend of the settings hold. A change of the settings starts anew."""
+    """What the files and the backend of the settings hold. It is read anew when these settings change."""
     global _secrets
     wanted = (
         str(_value("SECRETS_BACKEND")),
@@ -462,12 +462,12 @@ def _secret_values() -> Mapping[str, str]:
 
 
 def _outside_transactions() -> bool:
-    """Never wait for another server while a transaction holds its locks."""
+    """Whether no transaction is open: never wait for another server while a transaction holds its locks."""
     return not any(each.in_atomic_block for each in connections.all(initialized_only=True))
 
 
 def _another_key(refused: str) -> str | None:
-    """After FeexPay refused a key: another one from the source of secrets or from the list, else None."""
+    """Another key after FeexPay refused one, from the source of secrets or from the list; None without one."""
     _refused_keys.add(Secret(refused))
     secrets().refresh()
     key = feexpay.api_key.reveal()

@@ -1,8 +1,8 @@
 """Counters that all processes share, exact under concurrency.
 
 The default cache counts if its `incr` is atomic: Redis, Memcached, local memory. Django's database and file caches
-inherit `BaseCache.incr`, a read and a write: 800 parallel requests passed a limit of 100 (measured). With these the
-counters are rows of our own table (`models.Counter`), one upsert per count.
+inherit `BaseCache.incr`, a read followed by a write: with them 800 parallel requests exceeded a limit of 100
+(measured). In that case the counters are rows of our own table (`models.Counter`), with one upsert per count.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Secrets: a wrapper that never prints its value, encryption of personal fields, and the keyed hash of a msisdn.
+"""Secrets: a wrapper that never prints its value, encryption of personal fields, and the keyed hash of an msisdn.
 
-Encryption lets the worker send a msisdn later and delete it when it is no longer needed. The keyed hash lets staff find
-a payer's payments without storing the msisdn. An unkeyed hash would not protect it: a country has few numbers.
-
-What is encrypted or hashed begins with the id of its key and a colon, so that rows of an old key can be found. Rows
-that were written before there were key ids begin with neither.
+Encryption lets the worker send an msisdn later and delete it when it is no longer needed. The keyed hash lets staff
+find a payer's payments without storing the msisdn. An unkeyed hash would not protect it: a country has few numbers.
+Everything encrypted or hashed begins with the id of its key and a colon, so that rows of an old key can be found. Rows
+that were written before there were key ids have neither.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def key_id(key: Secret) -> str:
 
 
 def prefix_of(key: Secret) -> str:
-    """How everything begins that this key encrypted or hashed."""
+    """The prefix of everything that this key encrypted or hashed."""
     return f"{key_id(key)}:"
 
 

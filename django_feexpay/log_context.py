@@ -53,7 +53,7 @@ def current() -> LogContext:
 
 @contextmanager
 def entry_point(name: str, *, payment_id: UUID | str = "") -> Iterator[None]:
-    """Open a context, and put the earlier one back at the end; as a block or as a decorator."""
+    """Open a context, and restore the earlier one at the end; as a block or as a decorator."""
     before = _current.get()
     _current.set(LogContext(name, time.monotonic(), payment_id=str(payment_id)))
     try:
@@ -64,7 +64,7 @@ def entry_point(name: str, *, payment_id: UUID | str = "") -> Iterator[None]:
 
 @contextmanager
 def step() -> Iterator[None]:
-    """Forget at the end what was bound inside; as a block or as a decorator. Every caller of `bind` is inside one."""
+    """Forget at the end what was bound inside; as a block or as a decorator. Call `bind` only inside one."""
     before = _current.get()
     try:
         yield
@@ -73,17 +73,17 @@ def step() -> Iterator[None]:
 
 
 def bind(*, payment_id: UUID, attempt_id: UUID | None = None, provider: str = "") -> None:
-    """The lines from here to the end of the step are about this payment."""
+    """Say that the lines from here to the end of the step are about this payment."""
     attempt = "" if attempt_id is None else str(attempt_id)
     _current.set(replace(_current.get(), payment_id=str(payment_id), attempt_id=attempt, provider=provider))
 
 
 def bind_attempt(attempt: Any) -> None:
-    """As `bind`, for an Attempt that was read together with its payment."""
+    """Do as `bind`, for an Attempt that was read together with its payment."""
     bind(payment_id=attempt.payment_id, attempt_id=attempt.pk, provider=attempt.payment.provider_id)
 
 
 def info_after_commit(logger: logging.Logger, message: str, *values: object, **fields: object) -> None:
-    """Log a line once the surrounding transaction is committed, with the context of now. A rollback logs nothing."""
+    """Log a line once the surrounding transaction is committed, with the present context; a rollback logs nothing."""
     write = partial(copy_context().run, logger.info, message, *values, extra=fields)
     transaction.on_commit(write, robust=True)

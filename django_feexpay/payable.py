@@ -77,7 +77,7 @@ def connect(**kwargs: Any) -> None:
     """Connect the methods that the host's Payable overrides to their signals, and disconnect those of an earlier one.
 
     Also a receiver of Django's `setting_changed`. While PAYABLE cannot be imported, all four receivers are connected
-    and raise, so the worker keeps the events and delivers them after the setting is repaired.
+    and raise, so that the worker keeps the events and delivers them after the setting is corrected.
     """
     if kwargs.get("setting", "FEEXPAY") != "FEEXPAY":
         return

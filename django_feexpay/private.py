@@ -25,13 +25,13 @@ class _Masked:
 
 
 class PrivateText(_Masked, str):
-    """Text that compares, encodes and is stored like any other text."""
+    """Text that compares, encodes and is stored like any other text, but is hidden in a repr."""
 
     __slots__ = ()
 
 
 class PrivateBytes(_Masked, bytes):
-    """Bytes that are hashed, compared and sent like any other bytes."""
+    """Bytes that are hashed, compared and sent like any other bytes, but are hidden in a repr."""
 
     __slots__ = ()
 

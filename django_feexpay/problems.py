@@ -74,7 +74,7 @@ def problem(
 
 
 def headers_of(body: Mapping[str, Any]) -> dict[str, str]:
-    """The headers of a problem, without the `WWW-Authenticate` of a 401, which depends on the entry point."""
+    """The headers of a problem, except the `WWW-Authenticate` of a 401, which depends on the entry point."""
     headers = {"X-Request-ID": str(body["request_id"]), "Cache-Control": "no-store"}
     if body["status"] == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -90,5 +90,5 @@ def problem_response(
 
 
 def server_error(request: HttpRequest, *args: Any) -> JsonResponse:
-    """For a host's `handler500`: it names the request id and nothing about the error."""
+    """The answer for a host's `handler500`: it names the request id and nothing about the error."""
     return problem_response(request, "server_error", detail=_("Please try again, or give us this request id."))

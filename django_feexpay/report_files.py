@@ -40,15 +40,15 @@ State, Reason = ReportFile.State, ReportFile.Reason
 BACKGROUND_ABOVE = {"csv": 100_000, "xlsx": 5_000}
 #: A user may wait for this many files at the same time.
 MAX_UNFINISHED = 5
-#: A worker that noted no part for this time is dead. The longest workbook takes less, on a busy machine too.
+#: A worker that stored no part for this time is dead. The longest workbook takes less, on a busy machine too.
 LEASE = timedelta(minutes=3)
-#: After this many errors and dead workers a file is given up.
+#: A file is abandoned after this many errors and dead workers.
 MAX_FAILURES = 5
 #: The first wait after an error; it doubles with each.
 _RETRY_AFTER = timedelta(seconds=20)
 
 _PART_ROWS = 5_000
-#: After this time another file has its turn.
+#: After this time it is another file's turn.
 _TURN_SECONDS = 20.0
 _DELETED_AT_ONCE = 50
 _FOLDER = "feexpay-exports"
@@ -188,7 +188,7 @@ def is_due() -> bool:
 def work(stop: Callable[[], bool] = lambda: False) -> None:
     """Delete expired files, then make files that are due, for some seconds or until `stop`.
 
-    Changes: ReportFile, the storage. Safe to repeat: yes, also at the same time.
+    Changes: ReportFile, the storage. Safe to repeat: yes, also concurrently.
     """
     if not is_due():
         return
@@ -207,7 +207,10 @@ def expired() -> QuerySet[ReportFile]:
 
 
 def delete_expired() -> int:
-    """Delete files and their rows; how many. Changes: ReportFile, the storage. Safe to repeat: yes."""
+    """Delete files and their rows; return how many.
+
+    Changes: ReportFile, the storage. Safe to repeat: yes.
+    """
     place, deleted = storage(), 0
     for row in expired().order_by("expires_at")[:_DELETED_AT_ONCE]:
         try:
@@ -220,7 +223,7 @@ def delete_expired() -> int:
 
 
 def claim() -> ReportFile | None:
-    """Claim the file that had the fewest turns. None: nothing is due, or another worker was faster.
+    """Claim the file that had the fewest turns; None if nothing is due or another worker was faster.
 
     Changes: ReportFile. Safe to repeat: yes.
     """

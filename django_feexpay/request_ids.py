@@ -15,7 +15,7 @@ from typing import Any
 from django.core.signals import request_finished, request_started
 
 _LOGGABLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-#: A request has begun, and its id was not read yet.
+#: A request has begun, and its id has not been read yet.
 _UNNAMED = object()
 
 _current: ContextVar[object] = ContextVar("feexpay_request_id", default="")
@@ -32,17 +32,14 @@ def enter(given: str) -> str:
     """The id of the request that begins: `given`, the client's `X-Request-ID`, if it is safe to log, else a new one."""
     if _LOGGABLE.fullmatch(given):
         _current.set(given)
-    return current() or _new()
+    elif not _current.get():
+        _current.set(_UNNAMED)
+    return current()
 
 
 def connect() -> None:
     request_started.connect(_begin, dispatch_uid="feexpay_request_id")
     request_finished.connect(_end, dispatch_uid="feexpay_request_id")
-
-
-def _new() -> str:
-    _current.set(_UNNAMED)
-    return current()
 
 
 def _begin(sender: Any, environ: Mapping[str, Any] | None = None, **kwargs: Any) -> None:

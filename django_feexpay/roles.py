@@ -44,7 +44,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
-#: What `change` means where a page asks for it.
+#: What the `change` permissions allow, where a page asks for one.
 _CHANGES: Mapping[str, str | StrPromise] = {
     "change_incident": gettext_lazy("Can close incidents"),
     "change_discrepancy": gettext_lazy("Can close differences"),
@@ -63,17 +63,16 @@ class RoleChange:
 
 @transaction.atomic
 def make_roles() -> list[RoleChange]:
-    """Make the groups of ROLES and give each the permissions it lacks.
+    """Create the groups of ROLES and give each the permissions it lacks.
 
-    Takes no permission and no person out of a group, so what a shop granted itself stays.
-    Changes: Group and its permissions. Raises: LookupError if the database lacks a permission: migrate first.
-    Safe to repeat: yes.
+    It removes no permission and no person from a group, so what a shop granted itself stays. Changes: Group and its
+    permissions. Raises: LookupError if the database lacks a permission: migrate first. Safe to repeat: yes.
     """
     return [_make(role, codenames) for role, codenames in ROLES.items()]
 
 
 def name_permissions() -> int:
-    """Write the names of our permissions in the current language, as the admin shows them when rights are given.
+    """Write the names of our permissions in the current language, as the admin shows them where rights are given.
 
     Django stores them untranslated. Returns how many names changed. Changes: Permission. Safe to repeat: yes.
     """

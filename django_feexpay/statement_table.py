@@ -12,9 +12,9 @@ from django_feexpay.table_files import Cell, Table, in_units
 
 
 def table(statement: Statement) -> Table:
-    """One row for each day, provider and currency; amounts in units of the currency, the heads in the user's language.
+    """One row for each day, provider and currency; amounts in units of the currency, headings in the user's language.
 
-    There is no row of sums: a column can be added up as it stands.
+    It has no row of sums, so that each column can be added up as it is.
     """
     heads = [_("day"), _("code"), _("provider"), _("currency"), *_figure_heads()]
     period = statement.period

@@ -56,9 +56,9 @@ class NotInstalledError(ExportError):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table for people. `name` names the file and the sheet. `count`: the number of rows.
+    """A table for people. `name` names the file and the sheet. `count`: the number of rows. `rows` is read once.
 
-    `rows` is read once. Its texts may be anything; times are shown in the shop's time zone.
+    Its texts may be anything; times are shown in the shop's time zone.
     """
 
     name: str
@@ -76,7 +76,7 @@ class TableFormat:
 
 
 def ensure_possible(name: str, count: int) -> None:
-    """Raises: TooManyRowsError, NotInstalledError where this format cannot have so many rows here."""
+    """Check that this format can have so many rows here. Raises: TooManyRowsError, NotInstalledError."""
     if name != "xlsx":
         return
     if count > XLSX_MAX_ROWS:
@@ -108,7 +108,7 @@ def xlsx_chunks(table: Table) -> Chunks:
 
 
 def xlsx_file(table: Table) -> IO[bytes]:
-    """As `xlsx_chunks`, as the temporary file itself, which the caller closes."""
+    """The workbook of `xlsx_chunks` as the temporary file itself, which the caller closes."""
     ensure_possible("xlsx", table.count)
     book = new_workbook()
     sheet = book.create_sheet(table.name)

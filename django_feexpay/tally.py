@@ -14,9 +14,9 @@ _WRITE_EVERY_SECONDS = 1.0
 
 
 class Tally:
-    """Events by name. `write(name, number)` adds a number to the stored count; it must not raise.
+    """Counts of events by name. `write(name, number)` adds a number to the stored count; it must not raise.
 
-    The first event is written at once. Those of the last second are written with the next event, or by `flush`; a
+    The first event is written at once. The events of the last second are written with the next event or by `flush`; a
     process that ends loses them.
     """
 
@@ -36,7 +36,7 @@ class Tally:
         self.flush()
 
     def flush(self) -> None:
-        """Write what was not written yet."""
+        """Write what has not been written yet."""
         with self._lock:
             pending, self._pending = self._pending, Counter()
             self._next_write = time.monotonic() + _WRITE_EVERY_SECONDS
@@ -44,7 +44,7 @@ class Tally:
             self._write(name, number)
 
     def clear(self) -> None:
-        """Forget what was not written yet, for tests."""
+        """Forget what has not been written yet, for tests."""
         with self._lock:
             self._pending.clear()
             self._next_write = 0.0

@@ -1,9 +1,10 @@
 """Rules of our own that no linter has: `python -m tools.code_rules` prints each violation and exits with 1.
 
 - mac-compared: a signature or digest is compared with `==`, which takes longer the more of it is right.
-- no-timeout: a request of requests, httpx, urllib or a socket that may wait for ever.
+- no-timeout: a request of requests, httpx, urllib or a socket that may wait forever.
 - network-in-atomic: a call that asks FeexPay, or sends anything, while a transaction holds its locks.
-- unescaped-html: `mark_safe`, `SafeString`, `|safe`, `autoescape off`, or `format_html` of a text made before.
+- unescaped-html: `mark_safe`, `SafeString`, `|safe`, `autoescape off`, or `format_html` with a text that was built
+before.
 - personal-data: a variable with a phone number, a name, a code or a secret in a log call, or in an exception's text.
 - all-fields: `fields = "__all__"`, which publishes a column as soon as it is added.
 
@@ -116,7 +117,7 @@ def _last_name(node: ast.expr) -> str:
 
 
 def _without_timeout(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Requests of a library, of its sessions and of its clients that set no timeout."""
+    """Requests made through a library, its sessions or its clients without a timeout."""
     names = imported_names(tree)
     if not any(path.partition(".")[0] in {"requests", "httpx", "urllib", "socket"} for path in names.values()):
         return
@@ -142,7 +143,10 @@ def _sets_timeout(call: ast.Call, path: str) -> bool:
 
 
 def _sessions(tree: ast.Module, names: dict[str, str]) -> dict[str, str]:
-    """The variables that hold a `requests.Session`. An httpx client has its own timeout, which its making must set."""
+    """The variables that hold a `requests.Session`.
+
+    An httpx client has its own timeout, which must be set when it is created.
+    """
     found = {}
     for node in ast.walk(tree):
         pairs: list[tuple[ast.expr, ast.expr]] = []

@@ -49,7 +49,7 @@ def _fact(name: str) -> str:
 
 
 def _grown(metric: str, by: str, period: str) -> str:
-    """How much a counter grew: every instance gives the same numbers, so the greatest counts."""
+    """How much a counter grew. Every instance gives the same numbers, so the greatest one counts."""
     return f"sum by ({by}) (max by (provider, currency) (increase({metric}_total[{period}])))"
 
 
@@ -370,7 +370,7 @@ _HEADER = """\
 # feexpay.rules.test.yml` proves it.
 """
 
-#: What the server cannot say of itself: name, expression, how long, severity, summary, description.
+#: Alerts about what the server cannot report itself: name, expression, how long, severity, summary, description.
 _OUTSIDE = (
     (
         "FeexPayDown",
@@ -408,7 +408,7 @@ _OUTSIDE = (
 
 
 def rules() -> str:
-    """The rules file: one alert per fact, and those about what no server can say of itself."""
+    """The rules file: one alert per fact, and those about what the server cannot report itself."""
     from django_feexpay.monitoring.facts import FACTS
 
     lines = [_HEADER + "groups:", "  - name: feexpay-facts", "    rules:"]

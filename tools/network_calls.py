@@ -1,8 +1,8 @@
 """Which functions call the network, found by following calls from module to module.
 
-A function calls the network if it uses a client of one, or calls a function that does. Calls are followed by name:
-through imports, to functions of the same module, and to methods of `self`. Who makes an object may call each of its
-methods. Calls of a function that was passed as an argument are not followed.
+A function calls the network if it uses a network client, or calls a function that does. Calls are followed by name:
+through imports, to functions of the same module, and to methods of `self`. A function that creates an object is taken
+to call each of its methods. Calls of a function that was passed as an argument are not followed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
-#: What asks another machine, by the last parts of its name.
+#: Calls that ask another machine, by the last parts of their names.
 _CLIENTS = (
     "conf.gateway",
     "transport.exchange",
@@ -26,7 +26,7 @@ _CLIENTS = (
     "send_mail",
     "get_connection",
 )
-#: What opens a transaction, as a block or as a decorator.
+#: Calls that open a transaction, as a block or as a decorator.
 _TRANSACTIONS = {"atomic", "durable", "durable_or_joined", "read_committed"}
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -1,4 +1,4 @@
-"""On a payment's page: whether its history is as it was written, for staff who may see the list of staff actions."""
+"""A line on a payment's page: whether its history is as it was written. For staff who may see the audit list."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ from django.views.decorators.http import require_http_methods
 
 from django_feexpay import log_context
 from django_feexpay.admin import display
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.models import StaffAction
 from django_feexpay.payments import staff_actions
@@ -202,10 +203,7 @@ class ConfirmedActionsAdmin(LedgerAdmin):
         columns = action.columns or self.confirm_columns
         headings = [label_for_field(name, self.model, self) for name in columns]
         context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": action.title,
-            "media": self.media,
+            **page_context(self, request, action.title),
             "form": form,
             "explanation": action.explanation,
             "back_url": back_url,
@@ -219,10 +217,8 @@ class ConfirmedActionsAdmin(LedgerAdmin):
         def view(request: HttpRequest) -> HttpResponse:
             return self.confirm(request, action)
 
-        # A request to FeexPay cannot be rolled back, so this view runs outside any transaction, also with
-        # ATOMIC_REQUESTS.
-        outside = transaction.non_atomic_requests(self.admin_site.admin_view(view))
-        return path(f"{action.name}/", outside, name=f"feexpay_{self.opts.model_name}_{action.name}")
+        name = f"feexpay_{self.opts.model_name}_{action.name}"
+        return path(f"{action.name}/", self.asking_view(view), name=name)
 
     def _offered(self, request: HttpRequest) -> dict[str, ConfirmedAction]:
         return {action.name: action for action in self.confirmed_actions if request.user.has_perm(action.permission)}

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django_feexpay import conf
 from django_feexpay.admin import charts, display, overview
 from django_feexpay.admin.overview import list_url, may, sums_shown
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.providers import enabled_badge, switched_off_badge
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.admin.reason_texts import REASONS
@@ -40,7 +41,7 @@ _ENDED = ",".join(ENDED)
 
 
 def page(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:
-    """Raises: PermissionDenied without the permission to view daily totals."""
+    """The dashboard. Raises: PermissionDenied without the permission to view daily totals."""
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     now = conf.now()
@@ -49,10 +50,7 @@ def page(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:
     provider = request.GET.get("provider", "")
     provider = provider if provider in providers else ""
     context = {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
-        "title": TITLE,
-        "media": model_admin.media,
+        **page_context(model_admin, request, TITLE),
         "looked_at": now,
         "counted_at": daily_totals.counted_at(),
         "periods": [_period_choice(choice, days, provider) for choice in figures.PERIODS],

@@ -41,7 +41,7 @@ def yes_or_no(value: bool) -> str:
 
 
 def label_of(choices: type[TextChoices]) -> Callable[[str], str]:
-    """The label of a choice; a value that is no choice any more stays as it is."""
+    """The label of a choice. A value that is no longer a choice stays as it is."""
 
     def label(value: str) -> str:
         return str(choices(value).label) if value in choices.values else value

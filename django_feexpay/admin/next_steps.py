@@ -60,7 +60,10 @@ class Records:
 
 
 def steps(records: Records, request: HttpRequest, now: datetime) -> list[Step]:
-    """What waits, the most urgent first. Only open incidents cost statements of their own, three for all of them."""
+    """What the payment waits for, the most urgent first.
+
+    Only open incidents cost statements of their own, three for all of them.
+    """
     found = [
         *_incidents(records, request),
         *_discrepancies(records, request),

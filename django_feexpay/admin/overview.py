@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy
 from django_feexpay import conf
 from django_feexpay.admin import display, saved_filters
 from django_feexpay.admin.display import Tone
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.providers import enabled_badge, switched_off_badge
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.background import worker
@@ -74,7 +75,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """How one part of the machinery is doing. `at`: the time that the words are about."""
+    """How one part of the background work is doing. `at`: the time that the words are about."""
 
     title: str | StrPromise
     state: SafeString
@@ -94,14 +95,11 @@ def may_open(request: HttpRequest) -> bool:
 
 
 def page(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:
-    """Raises: PermissionDenied for staff who may see none of the sections."""
+    """The front page. Raises: PermissionDenied for staff who may not see any of the sections."""
     if not may_open(request):
         raise PermissionDenied
     context = {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
-        "title": TITLE,
-        "media": model_admin.media,
+        **page_context(model_admin, request, TITLE),
         **sections(request),
     }
     return TemplateResponse(request, "admin/feexpay/overview/page.html", context)
@@ -276,7 +274,7 @@ def _providers(request: HttpRequest, now: datetime) -> dict[str, Any]:
     """The providers with payments or trouble of their own, and how many others are switched on."""
     since = {"hour": now - provider_health.HOUR, "day": now - provider_health.DAY}
     linked = may(request, "payment")
-    every = provider_health.look(now)
+    every = provider_health.read(now)
     shown = [row for row in every if row.started or row.circuit == row.provider.pk]
     rows = []
     for row in shown:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -109,7 +108,7 @@ class PaymentAdmin(SearchedListAdmin, ExportedListAdmin, ConfirmedActionsAdmin):
         return stuck.with_last_event(rows) if _shows_stuck(request) else rows
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        """In the list of stuck payments: the age, the cause and the next poll."""
+        """In the list of stuck payments, the columns show the age, the cause and the next poll."""
         shown = super().get_list_display(request)
         if not _shows_stuck(request):
             return shown
@@ -122,9 +121,7 @@ class PaymentAdmin(SearchedListAdmin, ExportedListAdmin, ConfirmedActionsAdmin):
     def get_urls(self) -> list[URLPattern]:
         find = self.admin_site.admin_view(self.find_view)
         unmask = self.admin_site.admin_view(self.unmask_view)
-        # A request to FeexPay cannot be rolled back, so this view runs outside any transaction, also with
-        # ATOMIC_REQUESTS.
-        review = transaction.non_atomic_requests(self.admin_site.admin_view(self.review_view))
+        review = self.asking_view(self.review_view)
         front = self.admin_site.admin_view(self.overview_view)
         files = self.admin_site.admin_view(self.files_view)
         return [

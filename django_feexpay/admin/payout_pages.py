@@ -20,6 +20,7 @@ from django_feexpay.admin import display
 from django_feexpay.admin.confirm_action import ReasonForm
 from django_feexpay.admin.display import Tone
 from django_feexpay.admin.event_texts import EVENT_TEXTS
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.people import names_of
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.models import Payout, PayoutState
@@ -165,10 +166,7 @@ def close_payout(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpRespon
     if form.is_valid() and _close(model_admin, request, payout, form):
         return HttpResponseRedirect(back_url)
     context = {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
-        "title": CLOSE_TITLE,
-        "media": model_admin.media,
+        **page_context(model_admin, request, CLOSE_TITLE),
         "form": form,
         "back_url": back_url,
         "payout": payouts_of(request, [payout])[0],

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.db import transaction
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
@@ -92,9 +91,7 @@ class PayoutAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmin):
     )
 
     def get_urls(self) -> list[URLPattern]:
-        # A request to FeexPay cannot be rolled back, so this view runs outside any transaction, also with
-        # ATOMIC_REQUESTS.
-        close = transaction.non_atomic_requests(self.admin_site.admin_view(self.close_view))
+        close = self.asking_view(self.close_view)
         return [path("close/", close, name="feexpay_payout_close"), *super().get_urls()]
 
     @method_decorator(require_http_methods(["GET", "POST"]))

@@ -14,15 +14,16 @@ from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
 
 from django_feexpay.admin import display
-from django_feexpay.payments.daily_totals import start_of
-from django_feexpay.payments.statements import A_DAY, Period, shop_time_zone, today
+from django_feexpay.payments import shop_days
+from django_feexpay.payments.shop_days import A_DAY
+from django_feexpay.payments.statements import Period
 
 
 class PeriodFilter(admin.FieldListFilter):
-    """From a day to a day, both included, or a named period. The address names days: `created_at__from=2026-11-01`.
+    """A filter from a day to a day, both included, or a named period.
 
-    Links of the dashboard and the overview narrow a list to instants, `created_at__gte` and `created_at__lt`. The
-    filter shows them.
+    The address names days: `created_at__from=2026-11-01`. Links of the dashboard and the overview narrow a list to
+    instants, `created_at__gte` and `created_at__lt`. The filter shows them too.
     """
 
     template = "admin/feexpay/period_filter.html"
@@ -36,7 +37,7 @@ class PeriodFilter(admin.FieldListFilter):
         self.since, self.before = (_instant(_last(params, name)) for name in self._instants)
         super().__init__(field, request, params, model, model_admin, field_path)
         self.title = _("period")
-        self.time_zone = str(shop_time_zone())
+        self.time_zone = str(shop_days.time_zone())
         self.other_params: Mapping[str, Any] = {}
 
     @property
@@ -54,9 +55,9 @@ class PeriodFilter(admin.FieldListFilter):
             days = {f"{self.field_path}__gte": first, f"{self.field_path}__lte": last}
             return queryset.filter(**{name: day for name, day in days.items() if day is not None})
         if first is not None:
-            queryset = queryset.filter(**{f"{self.field_path}__gte": start_of(first)})
+            queryset = queryset.filter(**{f"{self.field_path}__gte": shop_days.start_of(first)})
         if last is not None:
-            queryset = queryset.filter(**{f"{self.field_path}__lt": start_of(last + A_DAY)})
+            queryset = queryset.filter(**{f"{self.field_path}__lt": shop_days.start_of(last + A_DAY)})
         return queryset
 
     def choices(self, changelist: Any) -> Iterator[Any]:
@@ -78,7 +79,7 @@ class PeriodFilter(admin.FieldListFilter):
 
 
 def _named_periods() -> Iterator[tuple[str, date, date]]:
-    now = today()
+    now = shop_days.today()
     month, last_month = Period.month_of(now), Period.last_month()
     yield _("Today"), now, now
     yield _("Past 7 days"), now - 6 * A_DAY, now
@@ -88,13 +89,13 @@ def _named_periods() -> Iterator[tuple[str, date, date]]:
 
 
 def _last(params: Mapping[str, Any], name: str) -> str:
-    """The value of a parameter, "" without one. Django keeps a list of them."""
+    """The last value of a parameter, "" without one. Django keeps a list of them."""
     values = params.get(name) or [""]
     return str(values[-1] if isinstance(values, list) else values)
 
 
 def _day(text: str) -> date | None:
-    """Raises: IncorrectLookupParameters for a text that is no day."""
+    """The day in a text; None for "". Raises: IncorrectLookupParameters for any other text."""
     try:
         day = parse_date(text)
     except ValueError:

@@ -22,6 +22,7 @@ from django.views.decorators.http import require_http_methods
 from django_feexpay import conf
 from django_feexpay.admin import display
 from django_feexpay.admin.display import Tone
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.people import name_of
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import NumberForm, msisdns
@@ -95,10 +96,7 @@ class PromptLiftAdmin(LedgerAdmin):
         if form.is_valid():
             return self._lift(request, form.cleaned_data)
         context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("Lift the prompt limit"),
-            "media": self.media,
+            **page_context(self, request, _("Lift the prompt limit")),
             "form": form,
             "limit": _limit_text(feexpay.prompts_per_phone),
         }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -20,6 +19,7 @@ from django.utils.translation import gettext_lazy
 
 from django_feexpay.admin import display
 from django_feexpay.admin.confirm_action import ReasonForm
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.models import Provider
 from django_feexpay.payments import provider_changes
@@ -59,9 +59,9 @@ class _Change:
 
 
 def answer(model_admin: AnyModelAdmin, request: HttpRequest, code: str) -> HttpResponse | None:
-    """Answer the sent form of a provider: ask for the reason; sent with one, change the provider.
+    """Answer the sent form of a provider: ask for the reason or, if it was sent too, change the provider.
 
-    None: the form has an error, or there is no such provider; Django's page shows that and saves nothing.
+    None if the form has an error or there is no such provider: then Django's page shows it and saves nothing.
     Changes: Provider, StaffAction. Raises: PermissionDenied.
     """
     if not model_admin.has_change_permission(request):
@@ -72,7 +72,9 @@ def answer(model_admin: AnyModelAdmin, request: HttpRequest, code: str) -> HttpR
     form = model_admin.get_form(request, provider, change=True)(request.POST, instance=provider)
     if not form.is_valid():
         return None
-    changes = list(_changes(form))
+    changes = [
+        _Change(name, form.fields[name], form.initial.get(name), form.cleaned_data[name]) for name in form.changed_data
+    ]
     page = reverse("admin:feexpay_provider_change", args=[code])
     if not changes:
         model_admin.message_user(request, _("Nothing was changed: every value is as it was."), messages.INFO)
@@ -85,17 +87,14 @@ def answer(model_admin: AnyModelAdmin, request: HttpRequest, code: str) -> HttpR
         text = _("Another member of staff changed this provider in the meantime. Look again.")
         model_admin.message_user(request, text, messages.WARNING)
     elif reason.is_valid() and _change(model_admin, request, code, changes, reason.cleaned_data["reason"]):
-        return HttpResponseRedirect(page if "_continue" in request.POST else _list())
+        return HttpResponseRedirect(
+            page if "_continue" in request.POST else reverse("admin:feexpay_provider_changelist")
+        )
     return _ask(model_admin, request, form, reason, changes, seen, page)
 
 
-def _changes(form: forms.ModelForm[Provider]) -> Iterator[_Change]:
-    for name in form.changed_data:
-        yield _Change(name, form.fields[name], form.initial.get(name), form.cleaned_data[name])
-
-
 def _fingerprint(changes: list[_Change]) -> str:
-    """Of the values on the page. Another result for the same form means that the provider was changed meanwhile."""
+    """A hash of the changes on the page. If the same form gives another one, the provider was changed meanwhile."""
     values = [(change.name, str(change.before), str(change.after)) for change in changes]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
@@ -128,10 +127,7 @@ def _ask(
     page: str,
 ) -> HttpResponse:
     context = {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
-        "title": TITLE,
-        "media": model_admin.media,
+        **page_context(model_admin, request, TITLE),
         "form": reason,
         "provider": f"{form.initial['name']} ({form.instance.pk})",
         "values": [field.as_hidden() for field in form],
@@ -142,10 +138,6 @@ def _ask(
         "back_url": page,
     }
     return TemplateResponse(request, "admin/feexpay/provider/confirm_change.html", context)
-
-
-def _list() -> str:
-    return reverse("admin:feexpay_provider_changelist")
 
 
 def _headings() -> tuple[str, str, str]:

@@ -92,7 +92,7 @@ class ProviderForm(ProviderModelForm):
 
 
 class FlowFilter(admin.SimpleListFilter):
-    """By flow."""
+    """Filter by flow."""
 
     title = gettext_lazy("flow")
     parameter_name = "flow"

@@ -11,8 +11,9 @@ from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import FieldDoesNotExist
 from django.core.paginator import Page, Paginator
+from django.db import transaction
 from django.db.models import DateField, DateTimeField, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.html import strip_tags
 from django.utils.text import capfirst
 
@@ -86,18 +87,28 @@ class LedgerAdmin(AnyModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def asking_view(self, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+        """A view of the admin that may ask FeexPay: it runs outside any transaction, also with ATOMIC_REQUESTS.
+
+        A request to FeexPay cannot be rolled back.
+        """
+        return transaction.non_atomic_requests(self.admin_site.admin_view(view))
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return flatten_fieldsets(self.get_fieldsets(request, obj))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show days and times in our words, and a related record without a link to staff who may not open its page."""
         return [
-            (title, {**options, "fields": [self._field(request, name) for name in options["fields"]]})
+            (
+                title,
+                {
+                    **options,
+                    "fields": [self._shown(request, name, display.moment, display.day) for name in options["fields"]],
+                },
+            )
             for title, options in super().get_fieldsets(request, obj)
         ]
-
-    def _field(self, request: HttpRequest, name: Any) -> Any:
-        return self._shown(request, name, display.moment, display.day)
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return [self._column(request, name) for name in super().get_list_display(request)]
@@ -160,10 +171,7 @@ class LedgerAdmin(AnyModelAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only the view permission opens a ledger; Django would accept the change permission too."""
-        return self._may(request, "view")
-
-    def _may(self, request: HttpRequest, verb: str) -> bool:
-        return request.user.has_perm(f"{self.opts.app_label}.{verb}_{self.opts.model_name}")
+        return request.user.has_perm(f"{self.opts.app_label}.view_{self.opts.model_name}")
 
 
 def _payment_without_link(column: Any) -> Any:

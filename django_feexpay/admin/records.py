@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -78,7 +77,7 @@ class PaymentRowsAdmin(SearchedListAdmin):
         return Q(payment__in=ids)
 
     def named_beside(self, term: str) -> Q:
-        """The rows that a term names by a column of their own."""
+        """The rows that a term names by a column of their own, besides those of the payments."""
         return Q()
 
     @admin.display(description=_("payment"))
@@ -144,7 +143,7 @@ class PaymentEventAdmin(PaymentRowsAdmin):
     )
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """With the names of the users who acted, read in one statement."""
+        """Add the names of the users who acted, read in one statement."""
         changes = super().get_changelist_instance(request)
         names = names_of(event.actor for event in changes.result_list)
         for event in changes.result_list:
@@ -190,8 +189,7 @@ class CreditAdmin(ExportedListAdmin, PaymentRowsAdmin):
     change_list_template = "admin/feexpay/credit/change_list.html"
 
     def get_urls(self) -> list[URLPattern]:
-        # It may ask FeexPay for the balance: with ATOMIC_REQUESTS this view still runs outside any transaction.
-        view = transaction.non_atomic_requests(self.admin_site.admin_view(self.statement_view))
+        view = self.asking_view(self.statement_view)  # it may ask for the balance
         return [path("statement/", view, name="feexpay_credit_statement"), *super().get_urls()]
 
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy
 from django_feexpay.admin import display
 from django_feexpay.admin.confirm_action import ReasonForm
 from django_feexpay.admin.display import Tone
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.people import names_of
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.admin.search import WriteOnlyInput
@@ -287,10 +288,7 @@ def _context(
     model_admin: AnyModelAdmin, request: HttpRequest, title: Any, form: forms.Form, back_url: str
 ) -> dict[str, Any]:
     return {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
-        "title": title,
-        "media": model_admin.media,
+        **page_context(model_admin, request, title),
         "form": form,
         "back_url": back_url,
     }

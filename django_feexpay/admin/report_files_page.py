@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from django_feexpay import conf, report_files
 from django_feexpay.admin import display
 from django_feexpay.admin.display import Tone
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.background import tasks, worker
 from django_feexpay.models import Heartbeat, ReportFile
@@ -94,10 +95,7 @@ def show(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponseBase:
     rows = list(report_files.unexpired(request.user))
     is_under_way = any(not row.is_finished for row in rows)
     context = {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
-        "title": _("Files"),
-        "media": model_admin.media,
+        **page_context(model_admin, request, _("Files")),
         "files": [_shown(row, request) for row in rows],
         "refresh_seconds": _REFRESH_SECONDS if is_under_way else None,
         "no_worker": is_under_way and not _is_worker_alive(),

@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy
 
 from django_feexpay.admin import display, event_texts
 from django_feexpay.admin.confirm_action import ReasonForm
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.people import name_of, names_of
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.catalogue import money
@@ -159,10 +160,7 @@ def _show(model_admin: AnyModelAdmin, request: HttpRequest, payment: Payment, fo
     facts = reviews.fetch_facts(attempt, source=Source.ADMIN, actor=str(request.user.pk))
     proposal = reviews.open_proposal(attempt)
     context = {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
-        "title": TITLE,
-        "media": model_admin.media,
+        **page_context(model_admin, request, TITLE),
         "form": form,
         "back_url": _page_of(payment),
         "payment": payment,

@@ -17,8 +17,7 @@ from django_feexpay import conf
 from django_feexpay.lifecycle import PublicStatus, Status, statuses_of
 from django_feexpay.models import Incident, Payment, WebhookDelivery
 from django_feexpay.monitoring.waiting import OPEN_LONG, OPEN_STATUSES
-from django_feexpay.payments.daily_totals import start_of
-from django_feexpay.payments.statements import today
+from django_feexpay.payments import shop_days
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -83,7 +82,9 @@ def _with_open_incident(now: datetime) -> QuerySet[Payment]:
 
 
 def _failed_today(now: datetime) -> QuerySet[Payment]:
-    return Payment.objects.filter(status__in=statuses_of(PublicStatus.FAILED), created_at__gte=start_of(today()))
+    return Payment.objects.filter(
+        status__in=statuses_of(PublicStatus.FAILED), created_at__gte=shop_days.start_of(shop_days.today())
+    )
 
 
 STUCK = "stuck"

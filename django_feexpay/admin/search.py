@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
 from django_feexpay.admin import display
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.people import name_of
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.catalogue.money import CURRENCIES
@@ -89,10 +90,7 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
     if len(payers) == 1:
         return HttpResponseRedirect(_list_of(payers[0]))
     context = {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
-        "title": _("Find by phone number"),
-        "media": model_admin.media,
+        **page_context(model_admin, request, _("Find by phone number")),
         "form": form,
         "not_found": bool(hashes) and not payers,
         "payers": [{"masked": payer[0].masked_msisdn, "url": _list_of(payer)} for payer in payers],
@@ -125,10 +123,10 @@ def find_from_box(request: HttpRequest, phone: str) -> HttpResponse:
 
 
 def _payers(request: HttpRequest, numbers: list[tuple[str, ...]]) -> list[list[Attempt]]:
-    """For each payer with one of these numbers, the newest attempt; while HASH_KEY is rotated, one for each key.
+    """The newest attempt of each payer with one of these numbers; while HASH_KEY is rotated, one for each key.
 
     Changes: StaffAction, if there was a number: that it was looked up, how many payers were found, and the payment if
-    it is one.
+    there is only one.
     """
     if not numbers:
         return []
@@ -243,7 +241,7 @@ class ReasonFilter(admin.SimpleListFilter):
 
 
 class StatusFilter(admin.SimpleListFilter):
-    """By status, with the texts of the badges."""
+    """Filter by status, with the texts of the badges."""
 
     title = gettext_lazy("status")
     parameter_name = "status"
@@ -256,7 +254,7 @@ class StatusFilter(admin.SimpleListFilter):
 
 
 class CurrencyFilter(admin.SimpleListFilter):
-    """By currency. The choices come from a list: reading them from the rows would scan the table."""
+    """Filter by currency. The choices come from a list: reading them from the rows would scan the table."""
 
     title = gettext_lazy("currency")
     parameter_name = "currency"

@@ -18,7 +18,7 @@ from django_feexpay.models import Attempt, Payment
 
 #: A term names at most this many payments in the lists of other records, and attempts or users anywhere.
 MAX_NAMED = 500
-#: Up to so many payments with a reference are found by their ids.
+#: Up to this many payments with a reference are found by their ids.
 MAX_FEW = 5_000
 #: A shorter term is compared with whole references only.
 SHORTEST_BEGINNING = 3
@@ -54,7 +54,7 @@ def payment_ids(term: str, *, of_users: bool = True) -> list[UUID]:
 
 
 def _recorded_as(term: str) -> Q:
-    """By ids and references.
+    """The payments that a term names by ids and references.
 
     The ids are read first: with an OR over subqueries PostgreSQL would read the whole table.
     """
@@ -67,10 +67,10 @@ def _payments_of_attempts(term: str) -> QuerySet[Attempt, UUID]:
 
 
 def _own_reference(term: str) -> Q:
-    """The payments whose own reference begins with the term: by their ids, if they are few.
+    """The payments whose own reference begins with the term; by their ids if they are few.
 
-    Of a list in the order of time PostgreSQL would else read half a million rows to find the newest of a thousand. If
-    they are many, it finds the newest at once.
+    Otherwise PostgreSQL would read half a million rows of a list in the order of time to find the newest of a thousand.
+    If they are many, it finds the newest at once.
     """
     named = _beginning("merchant_reference", term) & ~Q(merchant_reference="")
     few = list(Payment.objects.filter(named).order_by().values_list("pk", flat=True)[: MAX_FEW + 1])

@@ -67,7 +67,7 @@ COLUMNS = (
 
 
 class PersonFilter(admin.SimpleListFilter):
-    """By member of staff. The choices come from the users: reading them from the rows would scan the table."""
+    """Filter by member of staff. The choices come from the users: reading them from the rows would scan the table."""
 
     title = gettext_lazy("person")
     parameter_name = "actor"
@@ -128,7 +128,7 @@ class StaffActionAdmin(SearchedListAdmin, ExportedListAdmin):
 
     @admin.display(description=gettext_lazy("record"))
     def record_shown(self, row: StaffAction) -> SafeString | str:
-        """Without a link; pages show `_record_column` in its place, which knows who reads."""
+        """The record without a link. Pages show `_record_column` instead, which knows who reads."""
         return _record_text(row)
 
     @admin.display(description=gettext_lazy("details"))
@@ -137,7 +137,7 @@ class StaffActionAdmin(SearchedListAdmin, ExportedListAdmin):
 
 
 def _named(term: str) -> Q:
-    """The rows of a person, by the name of then or of now, or of payments."""
+    """The rows of a person, by their name then or now, or of payments."""
     users = get_user_model()
     people = users._default_manager.filter(**{f"{users.USERNAME_FIELD}__iexact": term})
     named = Q(actor_name=term) | Q(actor__in=[str(pk) for pk in people.values_list("pk", flat=True)])

@@ -23,11 +23,12 @@ from django.utils.translation import gettext_lazy
 
 from django_feexpay import report_files, statement_table
 from django_feexpay.admin import display, report_files_page
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.payment_page import MAX_ROWS
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.models import Provider
-from django_feexpay.payments import staff_actions, statements
+from django_feexpay.payments import shop_days, staff_actions, statements
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import settlement
 from django_feexpay.payments.statements import LONGEST_DAYS, Figures, Period, Statement
@@ -84,13 +85,10 @@ def show(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponseBase:
     if statement is not None and request.POST.get("format") in FORMATS:
         return _file(model_admin, request, statement, form.cleaned_data["provider"])
     context = {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
-        "title": _("Statement"),
-        "media": model_admin.media,
+        **page_context(model_admin, request, _("Statement")),
         "form": form,
         "months": _months(form),
-        "time_zone": str(statements.shop_time_zone()),
+        "time_zone": str(shop_days.time_zone()),
     }
     if statement is not None:
         context |= _shown(statement, request) | _settlement(statement, form, request)
@@ -113,7 +111,7 @@ def _statement(form: PeriodForm) -> Statement:
 
 def _months(form: PeriodForm) -> list[dict[str, Any]]:
     """This month and those before it, newest first, each with its address; the provider stays."""
-    months, day = [], statements.today()
+    months, day = [], shop_days.today()
     provider = str(form["provider"].value() or "")
     for _count in range(_MONTHS):
         period = Period.month_of(day)

@@ -15,7 +15,7 @@ from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment, PaymentEvent
 from django_feexpay.monitoring.waiting import OPEN_LONG, OPEN_STATUSES
 
-#: The worker polls within seconds of the planned time; after this it does not run, or has too much to do.
+#: The worker polls within seconds of the planned time. After this delay it is not running, or has too much to do.
 _OVERDUE = timedelta(minutes=5)
 
 
@@ -25,7 +25,7 @@ def is_stuck(payment: Payment, now: datetime) -> bool:
 
 
 def with_last_event(payments: QuerySet[Payment]) -> QuerySet[Payment]:
-    """With `last_because`, the code of each payment's newest event."""
+    """Add `last_because`, the code of each payment's newest event."""
     newest = PaymentEvent.objects.filter(payment=OuterRef("pk")).order_by("-id").values("because")
     return payments.annotate(last_because=Subquery(newest[:1]))
 
@@ -55,7 +55,7 @@ def cause(attempt: Attempt, because: str) -> str:
 
 
 def next_poll(attempt: Attempt, now: datetime) -> SafeString:
-    """When FeexPay is asked next; a warning if that time is over."""
+    """When FeexPay is asked next; a warning if that time has passed."""
     at = attempt.next_poll_at
     if at is None:
         return display.pill(_("not planned"), Tone.BAD)

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
 from django_feexpay.admin.confirm_action import ReasonForm
+from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.models import Payment
@@ -47,10 +48,7 @@ def unmask(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:
     payment = _payment(request)
     form = ReasonForm(request.POST if request.method == "POST" else None)
     context: dict[str, Any] = {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
-        "title": TITLE,
-        "media": model_admin.media,
+        **page_context(model_admin, request, TITLE),
         "form": form,
         "payment": payment,
         "back_url": reverse("admin:feexpay_payment_change", args=[payment.pk]),

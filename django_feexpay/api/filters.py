@@ -143,14 +143,14 @@ def provider_query(request: Request) -> ProviderQuery:
 
 
 def refuse_unknown(request: Request, known: Iterable[str]) -> None:
-    """Raises: ValidationError if the query string has an unknown name, or a name twice."""
+    """Refuse a query string with an unknown name, or with a name twice. Raises: ValidationError."""
     for name in set(request.query_params) - set(known):
         raise ValidationError(unknown_field(name))
     refuse_repeated(request)
 
 
 def refuse_repeated(request: Request) -> None:
-    """Raises: ValidationError for a name given twice, because programs disagree on which of its values counts."""
+    """Refuse a name given twice, because programs disagree on which of its values counts. Raises: ValidationError."""
     for name, values in request.query_params.lists():
         if len(values) > 1:
             raise ValidationError({name: [ErrorDetail(_("Given more than once."), code="repeated")]})

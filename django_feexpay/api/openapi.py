@@ -160,7 +160,7 @@ class WebhookEndpoint(APIView):
     permission_classes = (AllowAny,)
 
     def post(self) -> None:
-        """Only described, never called."""
+        """Exists only to be described; it is never called."""
 
 
 def with_webhook(endpoints: list[Endpoint]) -> list[Endpoint]:

@@ -57,7 +57,7 @@ def _cached(name: str) -> ProviderList | None:
 
 
 def _refill(name: str, query: ProviderQuery, language: str) -> ProviderList:
-    """Render in one thread of one process. The others wait for that copy, and render their own only if none comes."""
+    """Render in one thread of one process. The others wait for that copy and render their own only if none appears."""
     with _render_lock:
         if cached := _cached(name):
             return cached

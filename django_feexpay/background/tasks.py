@@ -54,7 +54,7 @@ _engine: tuple[float, bool] = (-_CHECK_ENGINE_EVERY_SECONDS, False)
 def sweep(enqueued_at: datetime | None = None) -> str:
     """Sweep for some seconds, then enqueue the next task if work is due soon. `enqueued_at`: None from the schedule.
 
-    Changes: Heartbeat, and what the functions of `payments` change. Safe to repeat: yes, also at the same time.
+    Changes: Heartbeat, and what the functions of `payments` change. Safe to repeat: yes, also concurrently.
     """
     began_at = _begin(enqueued_at)
     if began_at is None:
@@ -98,7 +98,7 @@ def run_nightly() -> str:
 
 
 def schedule() -> bool:
-    """Create or update the two schedules, found by name; True if they are new. Safe to repeat: yes.
+    """Create or update the two schedules, found by name; return True if they are new. Safe to repeat: yes.
 
     Raises: LookupError where `django_q` is not among INSTALLED_APPS.
     """
@@ -180,7 +180,7 @@ def _enqueue_first() -> None:
 def _begin(enqueued_at: datetime | None) -> datetime | None:
     """Take the row for the task that begins; None if another task sweeps.
 
-    A task takes it if it is the enqueued one. A task of the schedule takes it if there is no task, or the last is lost.
+    The enqueued task takes it. A task of the schedule takes it if there is no other task, or if the last one is lost.
     """
     now = conf.now()
     row = Heartbeat.objects.filter(name=SWEEP_TASK)
@@ -199,7 +199,7 @@ def _enqueue(enqueued_at: datetime) -> None:
 
 
 def _is_cluster_stopping() -> bool:
-    """Whether our cluster got SIGTERM. Known only if the cluster keeps its state in a cache that processes share."""
+    """Whether our cluster got SIGTERM. This is known only if its state is in a cache that processes share."""
     from django_q.conf import Conf
     from django_q.status import Stat
 

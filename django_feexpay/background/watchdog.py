@@ -1,6 +1,6 @@
 """Starts a django-q2 cluster and starts it again when it is frozen.
 
-One `kill -9` of an idle worker process, for example by the kernel's OOM killer, can freeze a cluster for ever: the dead
+One `kill -9` of an idle worker process, for example by the kernel's OOM killer, can freeze a cluster forever: the dead
 process holds the lock of the queue, and the processes that replace it wait for that lock. The cluster still runs, so no
 process manager notices. Its heartbeat stops, which this watchdog does notice.
 """

@@ -61,7 +61,7 @@ _ERASE_EVERY = timedelta(seconds=60)
 #: Payouts are few, and no payer waits for one at a screen.
 _PAYOUTS_EVERY = timedelta(seconds=2)
 _REPORTS_EVERY = timedelta(seconds=2)
-#: Looks for one file: it is written soon after midnight (UTC), and soon after an outage.
+#: It looks for one file, which is written soon after midnight (UTC), or soon after an outage.
 _ANCHORS_EVERY = timedelta(minutes=5)
 _MINUTE = timedelta(seconds=60)
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -195,7 +195,7 @@ class Worker:
         """Do one round, wait for its calls and its receivers, and count the attempts worked on.
 
         Changes: what the functions of `payments` change. Raises: AutocommitOffError.
-        Safe to repeat: yes, also at the same time.
+        Safe to repeat: yes, also concurrently.
         """
         with log_context.entry_point(self._name):
             claimed = self._claim()
@@ -235,7 +235,7 @@ class Worker:
             _write_heartbeat(self._name)
             self._polls.put(run_logged, probe_gateway)
         if self._intervals.totals.has_passed():
-            self._settled_polls.put(run_logged, daily_totals.keep)
+            self._settled_polls.put(run_logged, daily_totals.update)
         if self._does_nightly and self._comparison.free and self._intervals.anchors.has_passed():
             self._comparison.put(run_logged, anchors.write_nightly)
         if self._purge.free and self._intervals.erasing.has_passed():
@@ -295,7 +295,7 @@ def _write_heartbeat(name: str) -> None:
 
 
 def _work_on(do_next_step: Callable[[_Held], None], held: _Held, name: str) -> None:
-    """Work on one claim. An error must not stop the others: when the lease ends, what was claimed is due again."""
+    """Work on one claim. An error must not stop the others: when the lease ends, the claimed row is due again."""
     try:
         do_next_step(held)
     except AnyDatabaseError as error:

@@ -92,7 +92,7 @@ class WorkerPool:
         try:
             work()
         except BaseException as error:
-            future.set_exception(error)  # as in an executor: it must end neither the thread nor a wait
+            future.set_exception(error)  # as in an executor: no error may end the thread or the wait for it
         else:
             future.set_result(None)
         with self._lock:

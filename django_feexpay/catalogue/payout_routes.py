@@ -1,6 +1,6 @@
-"""The payout routes of FeexPay that sources name, by provider. A provider that is not here cannot be paid out to.
+"""The payout routes of FeexPay that sources name, by provider. Other providers cannot be paid out to.
 
-Nothing here was tried against FeexPay. Evidence: A is FeexPay's own documentation, B and C are integrators (see
+None of this was tried against FeexPay. Evidence: A is FeexPay's own documentation, B and C are integrators (see
 providers.py). Cards, bank accounts and Coris have no route.
 """
 

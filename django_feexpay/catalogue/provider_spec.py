@@ -14,7 +14,8 @@ Flow = Literal["push", "otp", "redirect", "hosted"]
 Evidence = Literal["A", "B", "C", "D", "none"]
 
 
-#: MTN's prompt can be approved for five minutes. No source says how long the others' live: none is taken to be shorter.
+#: MTN's prompt can be approved for five minutes. No source tells how long the others can, so none is assumed to be
+#: shorter.
 LONGEST_KNOWN_PROMPT_SECONDS = 300
 
 

@@ -1,6 +1,6 @@
-"""The number in full on the device that typed it, so that its owner sees a wrong digit while waiting.
+"""The number in full on the device that typed it, so that its owner notices a wrong digit while waiting.
 
-It lies encrypted in a cookie of this browser, for the path of this one payment and until it expires. Every other
+It is stored encrypted in a cookie of this browser, for the path of this one payment and until it expires. Every other
 browser that opens the address sees the masked number.
 """
 

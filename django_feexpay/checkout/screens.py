@@ -134,12 +134,12 @@ class Screen:
 
     @property
     def number(self) -> str:
-        """The payer's: in full in the browser that typed it, else masked."""
+        """The payer's number: in full in the browser that typed it, else masked."""
         return own_number.shown(self.request, self.payment.attempt.masked_msisdn)
 
     @property
     def seconds_left(self) -> int:
-        """Until we stop waiting for the payer."""
+        """How many seconds the payer still has to confirm."""
         left = (self.payment.attempt.expires_at - conf.now()).total_seconds()
         return max(0, round(left))
 

@@ -97,7 +97,7 @@ class CheckoutView(View):
         return response
 
     def get(self, request: HttpRequest, opened: Opened) -> HttpResponseBase:
-        """For the views that only take a POST: a reload of the address leads to the page."""
+        """Lead to the page, for the views that only take a POST: a browser may reload their address."""
         return HttpResponseRedirect(page_path(opened.address))
 
     def page(self, request: HttpRequest, name: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
@@ -222,11 +222,11 @@ class StatusView(CheckoutView):
         return JsonResponse(state_of(_reconciled(opened).shown))
 
     def ended(self, request: HttpRequest) -> HttpResponse:
-        """Do not read again."""
+        """Tell the script not to read again."""
         return JsonResponse(_NOTHING, status=404)
 
     def refused(self, request: HttpRequest, refusal: NotAllowedError) -> HttpResponse:
-        """Read again later; the page stays as it is."""
+        """Tell the script to read again later; the page stays as it is."""
         return JsonResponse({"next_poll_seconds": refusal.retry_after_seconds or 10}, status=PROBLEMS[refusal.code][0])
 
 
@@ -250,12 +250,12 @@ class CodeView(CheckoutView):
             limits.count_write(opened, request, "otp")
             otp.submit(opened.payment.pk, form.cleaned_data.get("code", ""), source=Source.API)
         except NotAllowedError as refusal:
-            now = _reread(opened)
+            current = _reread(opened)
             # Another tab was first, or the wrong code has ended the attempt: that page has no field for a code.
-            if refusal.code == "otp_not_expected" or now.shown.detail is not Detail.OTP_REQUIRED:
-                return self.get(request, now)
+            if refusal.code == "otp_not_expected" or current.shown.detail is not Detail.OTP_REQUIRED:
+                return self.get(request, current)
             form.refuse(refusal) if refusal.errors else form.add_error("code", refusal.message)
-            return self.screen(request, now, form, status=_status_of(refusal))
+            return self.screen(request, current, form, status=_status_of(refusal))
         return self.get(request, opened)
 
 
@@ -278,11 +278,11 @@ class RetryView(CheckoutView):
                 language=translation.get_language() or "en",
             )
         except NotAllowedError as refusal:
-            now = _reread(opened)
-            if not now.is_failed:  # another tab was first, or it was paid meanwhile
-                return self.get(request, now)
+            current = _reread(opened)
+            if not current.is_failed:  # another tab was first, or it was paid meanwhile
+                return self.get(request, current)
             form.refuse(refusal)
-            return self.screen(request, now, form, status=_status_of(refusal))
+            return self.screen(request, current, form, status=_status_of(refusal))
         response = self.get(request, opened)
         phone = opened.payment.provider.spec.phone
         own_number.remember(response, request, page_path(opened.address), form.cleaned_data.get("phone", ""), phone)
@@ -290,7 +290,7 @@ class RetryView(CheckoutView):
 
 
 class BackView(CheckoutView):
-    """Where an operator's page sends its payer: by GET or POST, with any parameters, all of which are ignored."""
+    """Where an operator's page sends its payer, by GET or POST. All parameters are ignored."""
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
@@ -343,7 +343,7 @@ def _stored(opened: Opened, form: StartForm) -> CheckoutIntent:
 
 
 def _reconciled(opened: Opened) -> Opened:
-    """With the payment as FeexPay knows it, if a poll is due."""
+    """The address with its payment as FeexPay knows it, if a poll is due."""
     if reconcile_if_due(opened.shown.attempt, source=Source.API, total_seconds=_READ_TIMEOUT_SECONDS):
         return _reread(opened)
     return opened
@@ -366,7 +366,7 @@ def _country(request: HttpRequest, ways: Ways) -> str:
 
 
 def _countries_wanted(request: HttpRequest) -> list[str]:
-    """The payer's country: chosen on the page, or used here before, or that of the browser's language."""
+    """The countries that the payer may mean: chosen on the page, used here before, or of the browser's language."""
     last = CATALOGUE.get(request.COOKIES.get(_WAY_COOKIE, ""))
     wanted = [request.GET.get("country", ""), (last.country if last else None) or ""]
     wanted += _REGION.findall(request.headers.get("Accept-Language", ""))
@@ -374,7 +374,7 @@ def _countries_wanted(request: HttpRequest) -> list[str]:
 
 
 def _usual(request: HttpRequest, offered: Sequence[Way]) -> str:
-    """The code of the way that was used here last, or of the only one; "" if there is neither."""
+    """The code of the way that this browser used last, or of the only one; "" if there is neither."""
     codes = [way.code for way in offered]
     last = request.COOKIES.get(_WAY_COOKIE, "")
     return last if last in codes else codes[0] if len(codes) == 1 else ""
@@ -395,7 +395,7 @@ def _addresses(request: HttpRequest, opened: Opened) -> dict[str, str]:
 
 
 def _languages() -> list[tuple[str, str]]:
-    """Those of the checkout's texts that the host offers, each by its own name."""
+    """The languages of the checkout's texts that the host offers, each by its own name."""
     offered = dict(settings.LANGUAGES)
     return [(code, name) for code, name in (("fr", "Français"), ("en", "English")) if code in offered]
 

@@ -56,11 +56,6 @@ class Way:
         return self.spec.kind == "card"
 
     @property
-    def is_wallet_page(self) -> bool:
-        """Whether the payer finishes on the operator's own page."""
-        return self.spec.flow == "redirect"
-
-    @property
     def phone(self) -> PhoneRule | None:
         return self.spec.phone
 
@@ -69,7 +64,7 @@ class Way:
         return self.spec.needs_otp_first
 
     @property
-    def says(self) -> str:
+    def instructions(self) -> str:
         """What the payer will do, with the amount in the code to dial."""
         french = (get_language() or "").startswith("fr")
         return self._filled(self.spec.instructions_fr if french else self.spec.instructions_en)
@@ -90,8 +85,8 @@ class Way:
         return prices.shown(self.total.charged_amount, self.total.charged_currency) if self.total else ""
 
     @property
-    def adds(self) -> bool:
-        """Whether something else than the price is taken: a fee that the payer bears, or a converted price."""
+    def differs_from_price(self) -> bool:
+        """Whether something other than the price is charged: a fee that the payer bears, or a converted price."""
         return self.total is not None and (
             self.total.charged_amount != self.total.amount or self.total.exchange_rate is not None
         )
@@ -122,7 +117,7 @@ class Ways:
 
     @cached_property
     def all(self) -> Sequence[Way]:
-        """The served ones in the order of use; of the cards only the first that can be used."""
+        """The served ones, the most used first; of the cards only the first that can be used."""
         blocked = circuit_breaker.seconds_until_probe(CATALOGUE)  # after its pause, a payer's start is the probe
         rows = [row for row in Provider.objects.filter(pk__in=CATALOGUE) if row.spec.served]
         rows.sort(key=lambda row: (row.spec.kind == "card", _RANK.get(row.pk, len(_RANK)), _POSITION[row.pk]))
@@ -135,16 +130,16 @@ class Ways:
         return next((way for way in self.all if way.code == code), None)
 
     def of_country(self, country: str) -> list[Way]:
-        """Those that can be used in a country now, cards last."""
+        """The ways that can be used in a country now, cards last."""
         return [way for way in self._in(country) if not way.problem]
 
     def closed_in(self, country: str) -> list[Way]:
-        """Those of a country that cannot be used now."""
+        """The ways of a country that cannot be used now."""
         return [way for way in self._in(country) if way.problem]
 
     @cached_property
     def countries(self) -> list[Country]:
-        """Those in which mobile money can be used now."""
+        """The countries in which mobile money can be used now."""
         language = get_language() or ""
         found: dict[str, Country] = {}
         for way in sorted(self.all, key=lambda way: _POSITION[way.code]):

@@ -198,7 +198,7 @@ class Gateway:
             lambda key: self._request(
                 key, "POST", f"/payouts/public/{request.route.path}", body, None, fresh_connection=True
             ),
-            _payout_result,
+            lambda reply: _accepted(reply, refusal_of_payout),
         )
 
     def fetch_payout_status(self, reference: str, *, total_seconds: float | None = None) -> StatusReport:
@@ -260,7 +260,7 @@ class Gateway:
         provider_code: str | None = None,
         key: str = "",
     ) -> Value:
-        """Exchange one request and interpret the reply; once more with another key if FeexPay refuses ours.
+        """Exchange one request and interpret the reply; repeat it once with another key if FeexPay refuses ours.
 
         key: the other key, in the second exchange.
         """
@@ -330,23 +330,21 @@ class Gateway:
 
 
 def _collect_result(reply: WireReply, request: CollectRequest, insecure_hosts: Collection[str]) -> Accepted:
-    if not 200 <= reply.status < 300:
-        raise refusal_of_collect(reply.status, reply.headers, reply.body)
-    body = json_object(reply.body)
     otp_expected = request.provider.sends_otp_later and not request.otp
-    accepted = None if body is None else accepted_from(body, otp_expected=otp_expected)
-    if accepted is None:
-        raise OutcomeUnknownError(f"replied {reply.status} without a reference")
+    accepted = _accepted(reply, refusal_of_collect, otp_expected=otp_expected)
     if accepted.redirect_url is not None and not _is_safe_page(accepted.redirect_url, insecure_hosts):
         return replace(accepted, redirect_url=None)
     return accepted
 
 
-def _payout_result(reply: WireReply) -> Accepted:
+def _accepted(
+    reply: WireReply, refusal: Callable[[int, Mapping[str, str], bytes], GatewayError], *, otp_expected: bool = False
+) -> Accepted:
+    """The acceptance in a reply to a collect or a payout. Raises: what `refusal` makes of any other reply."""
     if not 200 <= reply.status < 300:
-        raise refusal_of_payout(reply.status, reply.headers, reply.body)
+        raise refusal(reply.status, reply.headers, reply.body)
     body = json_object(reply.body)
-    accepted = None if body is None else accepted_from(body)
+    accepted = None if body is None else accepted_from(body, otp_expected=otp_expected)
     if accepted is None:
         raise OutcomeUnknownError(f"replied {reply.status} without a reference")
     return accepted

@@ -313,7 +313,7 @@ def reason_code_from(raw: object) -> str | None:
 
 
 def clean_text(raw: object, limit: int = _LONGEST_TEXT) -> str:
-    """A short single line that is safe in a log and any database, without digits long enough to be a msisdn."""
+    """A short single line that is safe in a log and in any database, without digits long enough to be an msisdn."""
     if isinstance(raw, bool) or not isinstance(raw, str | int):
         return ""
     text = PrivateText(str(raw)[: 4 * limit])

@@ -36,7 +36,7 @@ _KEEP_ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_cou
 
 
 class Changed(Protocol):
-    """Told which payments changed; None: any may have changed."""
+    """Called with the payments that changed; None: any may have changed."""
 
     def __call__(self, payment_ids: Iterable[UUID] | None = None) -> None: ...
 

@@ -13,8 +13,8 @@ class Alert(PrimaryModel):
     """One trouble from its beginning to its end. At most one is open for a fact and a subject.
 
     `fact`: its name in `monitoring.facts`; `subject`: the provider or circuit, "" for the whole shop. `value`: the
-    newest one, NULL for never. `seen_at`: when it was last in trouble. `claimed_at`: when a worker last began to send
-    its notice.
+    newest one, NULL for never. `seen_at`: when the trouble was last seen. `claimed_at`: when a worker last began to
+    send its notice.
     """
 
     fact = models.CharField(_("health fact"), max_length=64)

@@ -14,7 +14,7 @@ from django_feexpay.models.payout import Payout
 from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
 from django_feexpay.models.record_names import joined
 
-#: Repeats are counted up to this number, so that a flood of one webhook does not write its row for ever.
+#: Repeats are counted up to this number, so that a flood of one webhook does not write its row forever.
 MAX_REPEATS = 1000
 
 _STORE_OR_COUNT = """
@@ -30,7 +30,7 @@ WHERE feexpay_webhookdelivery.repeat_count < %(max_repeats)s
 
 class WebhookDeliveryQuerySet(PrimaryQuerySet["WebhookDelivery"]):
     def unmatched(self) -> WebhookDeliveryQuerySet:
-        """The deliveries about nothing that we know."""
+        """The deliveries that belong to no attempt or payout that we know."""
         return self.filter(attempt=None, payout=None)
 
     def store_or_count(self, delivery: WebhookDelivery) -> None:

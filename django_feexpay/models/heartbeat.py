@@ -19,7 +19,7 @@ _WORDS = {
     "restore_test": _("a backup was restored and verified"),
     "restore_test_failed": _("a restore test failed"),
 }
-#: Heartbeats that the purge leaves: while they are there, the silence of a backup is an alert.
+#: Heartbeats that the purge keeps: while they exist, a backup that stops reporting is an alert.
 KEPT = ("backup", "backup_failed", "restore_test", "restore_test_failed")
 
 

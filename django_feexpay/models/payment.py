@@ -93,7 +93,7 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
 
 
 def _any(rows: models.QuerySet[Any]) -> IsNull:
-    """Whether `rows` is not empty, without Django's `Exists`: see `for_reading`."""
+    """Whether `rows` is not empty, without Django's `Exists`, for the reason given in `for_reading`."""
     return IsNull(Subquery(rows.order_by().values("pk")[:1]), False)
 
 

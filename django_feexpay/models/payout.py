@@ -18,7 +18,7 @@ from django_feexpay.models.refund import Refund
 
 
 class PayoutState(models.TextChoices):
-    """Where a payout is. Only `payments.payout_moves` writes it."""
+    """The state of a payout. Only `payments.payout_moves` writes it."""
 
     CREATED = "created", _("waits to be sent")
     SENDING = "sending", _("being sent")

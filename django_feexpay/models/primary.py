@@ -25,7 +25,7 @@ class PrimaryQuerySet(models.QuerySet[Row]):
         return chosen or router.db_for_write(self.model, **hints)
 
     def update(self, **kwargs: Any) -> int:
-        """As Django's, at READ COMMITTED: an update that waited for another writer sees that writer's values."""
+        """Update at READ COMMITTED: an update that waited for another writer sees that writer's values."""
         with isolation.read_committed(self.db):
             return super().update(**kwargs)
 

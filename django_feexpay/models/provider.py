@@ -29,7 +29,7 @@ class ProviderQuerySet(PrimaryQuerySet["Provider"]):
     """Providers; the API caches a rendered list of them."""
 
     def update(self, **kwargs: Any) -> int:
-        """As Django's, and invalidates the cached lists: an update sends no signal."""
+        """Update, and invalidate the cached lists: an update sends no signal."""
         rows = super().update(**kwargs)
         invalidate_provider_lists(self.db)
         return rows
@@ -114,7 +114,7 @@ class Provider(PrimaryModel):
         return with_flow(self.code, self.flow)
 
     def name_in(self, language: str) -> str:
-        """The catalogue's name in this language; a name that staff changed is the same in all."""
+        """The catalogue's name in this language. A name that staff changed is the same in all languages."""
         spec = CATALOGUE.get(self.code)
         return self.name if spec is None or self.name != spec.name else spec.name_in(language)
 

@@ -52,7 +52,7 @@ class Purge(PrimaryModel):
 
 
 def messages_kept_since() -> Coalesce:
-    """An expression: the outbox message of everything that happened later is still there."""
+    """An expression: outbox messages about anything later than this still exist."""
     latest = Purge.objects.filter(outbox_before__isnull=False).order_by("-outbox_before").values("outbox_before")[:1]
     return Coalesce(Subquery(latest), Value(datetime(2000, 1, 1, tzinfo=UTC)), output_field=models.DateTimeField())
 

@@ -17,7 +17,7 @@ class ReportFile(PrimaryModel):
 
     `filter`: the query string of the list; it is encrypted, because a search term may name a person. `parts`: the names
     of the stored pieces, in order. `cursor`: the last row read, by the columns that order the list. `claim_number`
-    grows with each claim: a worker that lost its claim changes nothing any more.
+    grows with each claim: a worker that lost its claim no longer changes anything.
     """
 
     class State(models.TextChoices):

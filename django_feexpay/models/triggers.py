@@ -33,7 +33,7 @@ BEGIN
     RAISE EXCEPTION '% is append-only', TG_TABLE_NAME;
 END $$
 """
-#: The older triggers of these tables have the same name; they refused TRUNCATE on none.
+#: The older triggers of these tables have the same names; they never refused TRUNCATE.
 _POSTGRESQL = {
     "append_only": "BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW",
     "no_truncate": "BEFORE TRUNCATE ON {table} FOR EACH STATEMENT",
@@ -41,7 +41,7 @@ _POSTGRESQL = {
 
 
 def are_migrated(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the tables have the columns of a chain: not before their migration, nor after it was reversed."""
+    """Whether the tables have the columns of a chain. They do not before that migration, or after it was reversed."""
     with connection.cursor() as cursor:
         if TABLES[0] not in connection.introspection.table_names(cursor):
             return False
@@ -57,7 +57,7 @@ def expected(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 def missing(connection: BaseDatabaseWrapper) -> list[str]:
-    """The names of the expected triggers that are not there, or are switched off."""
+    """The names of the expected triggers that are missing or switched off."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')")

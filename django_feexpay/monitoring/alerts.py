@@ -30,7 +30,7 @@ from django_feexpay.monitoring.webhook_route import own_host
 logger = logging.getLogger("django_feexpay.monitoring")
 
 RECOVERED_AFTER = timedelta(minutes=5)
-#: A worker that claimed a notice and did not finish within this time has died.
+#: A worker that claimed a notice and has not finished it within this time has died.
 _CLAIM = timedelta(minutes=2)
 
 #: In the cache while the database is away: there is no row then.
@@ -38,8 +38,8 @@ _DATABASE_AWAY = "alerts:database_away"
 _DATABASE_AWAY_SECONDS = 24 * 3600
 
 
-def look(now: datetime) -> None:
-    """Open and close the alerts. Changes: Alert. Safe to repeat: yes, also at the same time. Raises: DatabaseError."""
+def update(now: datetime) -> None:
+    """Open and close the alerts. Changes: Alert. Safe to repeat: yes, also concurrently. Raises: DatabaseError."""
     found = facts.troubles(facts.measured_now(Measurements(now)))
     for trouble in found:
         value = None if math.isinf(trouble.value) else trouble.value
@@ -60,7 +60,7 @@ def look(now: datetime) -> None:
 def send(now: datetime) -> int:
     """Tell the team what it does not know yet; return the number of alerts told. Not inside a transaction.
 
-    Changes: Alert. Safe to repeat: yes, also at the same time: one caller sends each notice.
+    Changes: Alert. Safe to repeat: yes, also concurrently: only one caller sends each notice.
     """
     if not feexpay.alert_urls:
         return 0
@@ -94,7 +94,7 @@ def note_database_away() -> None:
 
 
 def note_database_back() -> None:
-    """Tell the team that the database answers again, if it was told the contrary."""
+    """Tell the team that the database answers again, if it was told that it does not."""
     if _DATABASE_AWAY in cache_state.read([_DATABASE_AWAY]) and cache_state.take(
         f"{_DATABASE_AWAY}:back", 60, otherwise=False
     ):
@@ -109,7 +109,7 @@ def _open() -> QuerySet[Alert]:
 
 
 def _claimed(rows: QuerySet[Alert], now: datetime) -> list[Alert]:
-    """The rows whose notices this caller sends, those that can wait left out of quiet hours."""
+    """The rows whose notices this caller sends. In quiet hours, those that can wait are left out."""
     free = Q(claimed_at=None) | Q(claimed_at__lte=now - _CLAIM) | Q(claimed_at__gt=now + conf.CLOCK_SLACK)
     if _is_quiet(now):
         rows = rows.filter(severity=Severity.CRITICAL)

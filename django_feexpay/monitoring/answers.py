@@ -1,4 +1,4 @@
-"""Measures how long each answer of our URLs takes, for the metrics and for the facts about slow and failing answers."""
+"""Measures how long each answer of our URLs takes, for the metrics and the facts about slow and failing answers."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from django_feexpay.models import Heartbeat
 
 
 class Work(StrEnum):
-    """The values are names of heartbeats."""
+    """The kinds of work about backups. The values are names of heartbeats."""
 
     BACKUP = "backup"
     RESTORE_TEST = "restore_test"

@@ -22,7 +22,7 @@ from django_feexpay.models import DailyTotal, Payment, Provider
 from django_feexpay.monitoring import facts, figures
 from django_feexpay.monitoring.measurements import Measurements
 from django_feexpay.monitoring.provider_health import ENDED
-from django_feexpay.payments import daily_totals, webhook_rejects
+from django_feexpay.payments import daily_totals, shop_days, webhook_rejects
 from django_feexpay.payments.admission import circuit_breaker
 
 logger = logging.getLogger("django_feexpay.monitoring")
@@ -94,7 +94,7 @@ _Key = tuple[str, str]
 
 def _totals(now: datetime) -> Families:
     """Payments, amounts and times to settle since the first payment, from the daily totals."""
-    today = daily_totals.local_day(now)
+    today = shop_days.day_of(now)
     fresh_from = today - timedelta(days=_FRESH_DAYS)
     sums = _added(_old_days(fresh_from), _days(DailyTotal.objects.filter(day__gte=fresh_from)))
     labels = ("provider", "currency")

@@ -237,7 +237,7 @@ def _signals() -> Finding:
     return Finding(Mark.BAD, "signals", f"{text} ({last.last_error})", advice)
 
 
-#: The facts that lines of their own tell of, with more detail.
+#: The facts that have lines of their own, with more detail.
 _OWN_LINES = frozenset(
     {
         *("database_unreachable", "migrations_pending", "cache_silent", "worker_silent", "receiver_hangs"),
@@ -417,7 +417,7 @@ def _webhook_from_outside(url: str) -> Finding:
 
 
 def _with_timeout(check: Callable[[], Value], seconds: float = TIMEOUT_SECONDS) -> Value:
-    """Run a check in a thread, because a resolver or a driver may wait for ever. Raises: TimeoutError, or its error."""
+    """Run a check in a thread, because a resolver or a driver may wait forever. Raises: TimeoutError, or its error."""
     done: Future[Value] = Future()
 
     def run() -> None:

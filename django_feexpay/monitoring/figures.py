@@ -14,8 +14,9 @@ from django.db.models import Count, F, Q, Sum
 from django_feexpay import cache_state
 from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import DailyTotal, Payment, WebhookDelivery
-from django_feexpay.payments import daily_totals
-from django_feexpay.payments.daily_totals import A_DAY, BOUNDS, start_of
+from django_feexpay.payments import daily_totals, shop_days
+from django_feexpay.payments.daily_totals import BOUNDS
+from django_feexpay.payments.shop_days import A_DAY
 
 #: Days of each period that the dashboard offers.
 PERIODS = (1, 7, 30)
@@ -25,7 +26,7 @@ AGES = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), timed
 
 _DELIVERIES_READ = 500
 _USERS_SHOWN = 10
-#: For each day of the period.
+#: Seconds for each day of the period.
 _USERS_CACHED_SECONDS = 60
 
 
@@ -38,11 +39,11 @@ class Period:
 
     @property
     def starts_at(self) -> datetime:
-        return start_of(self.first)
+        return shop_days.start_of(self.first)
 
     @property
     def ends_at(self) -> datetime:
-        return start_of(self.last + A_DAY)
+        return shop_days.start_of(self.last + A_DAY)
 
     @property
     def days(self) -> list[date]:
@@ -104,7 +105,7 @@ class Figures:
 
 def period_of(days: int, now: datetime) -> Period:
     """The last `days` days, today included."""
-    today = daily_totals.local_day(now)
+    today = shop_days.day_of(now)
     return Period(today - (days - 1) * A_DAY, today)
 
 
@@ -143,7 +144,10 @@ def _aged(now: datetime, above: timedelta | None, upto: timedelta | None) -> Q:
 
 @dataclass(frozen=True, slots=True)
 class Webhooks:
-    """Of the newest deliveries since `since`: how long until the payment was settled. `unmatched`: of no payment."""
+    """How long it took from each of the newest deliveries until its payment was settled.
+
+    Only deliveries since `since` count. `unmatched`: those about no payment.
+    """
 
     since: datetime
     count: int

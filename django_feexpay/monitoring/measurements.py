@@ -45,7 +45,7 @@ class Measurements:
     # --- the machinery -------------------------------------------------------------------------------
 
     def answered(self) -> Values:
-        """0, as reading any heartbeat proves that the database answers."""
+        """0, because reading any heartbeat proves that the database answers."""
         return {"": 0.0 * len(self.beats)}
 
     @cached_property
@@ -61,7 +61,7 @@ class Measurements:
         return {"": 0.0 if cache_state.attempt(_write_to_cache, False) else 1.0}
 
     def worker_silence(self) -> Values:
-        """A heartbeat from the future, by a wrong clock, is none."""
+        """The seconds since the last heartbeat. One from the future, written by a wrong clock, does not count."""
         beats = (self.beats[name] for name in (worker.WORKER, worker.CLUSTER) if name in self.beats)
         return {"": min((self._age(beat) for beat in beats), default=NEVER)}
 
@@ -90,7 +90,7 @@ class Measurements:
         return int(str(self._outbox["count"]))
 
     def open_circuits(self) -> Values:
-        """At least one second each: a circuit that opened this instant is open."""
+        """How many seconds each circuit has been open; at least one, for a circuit that opened this instant."""
         since = circuit_breaker.open_since(CATALOGUE)
         return {circuit: max(1.0, (self.now - at).total_seconds()) for circuit, at in since.items()}
 
@@ -98,7 +98,7 @@ class Measurements:
         return {"": float(rate_budget.pause_seconds())}
 
     def gateway_silence(self) -> Values | None:
-        """None before the first probe; NEVER if the first probe had no answer in the time that a call may take."""
+        """None before the first probe; NEVER if the first probe got no answer in the time that a call may take."""
         answered_at, probed_at = self.beats.get(worker.GATEWAY), self.beats.get(worker.GATEWAY_PROBE)
         if answered_at is not None:
             return {"": self._age(answered_at)}
@@ -157,7 +157,7 @@ class Measurements:
         return {"": self._age(self.beats[Work.BACKUP])} if Work.BACKUP in self.beats else _NONE
 
     def restore_test_age(self) -> Values:
-        """NEVER if there are backups and none was restored."""
+        """NEVER if there are backups and none was ever restored."""
         if Work.RESTORE_TEST in self.beats:
             return {"": self._age(self.beats[Work.RESTORE_TEST])}
         return {"": NEVER} if Work.BACKUP in self.beats else _NONE
@@ -243,7 +243,7 @@ class Measurements:
         return NEVER if age < -conf.CLOCK_SLACK else max(0.0, age.total_seconds())
 
     def _since(self, at: datetime | None) -> Values:
-        """The seconds since an instant; nothing without one."""
+        """The seconds since an instant, for the whole shop; empty without an instant."""
         return _NONE if at is None else {"": max(0.0, (self.now - at).total_seconds())}
 
 
@@ -251,7 +251,7 @@ _none_pending = False
 
 
 def pending_migrations() -> list[str]:
-    """The migrations of django_feexpay that the database lacks. Once none is missing, this process asks no more."""
+    """The migrations of django_feexpay that the database lacks. Once none is missing, this process no longer asks."""
     global _none_pending
     if _none_pending:
         return []

@@ -12,14 +12,14 @@ from django_feexpay.monitoring import alerts, uptime
 
 #: The name of its heartbeat.
 MONITOR = "monitor"
-#: A little less than a minute, so that a worker with a timer of a minute does not miss every second turn.
+#: A little less than a minute, so that a worker whose timer is a minute does not miss every second turn.
 _EVERY = timedelta(seconds=50)
 
 
 def run() -> None:
     """Note that payments are worked on, and tell the team what began and ended.
 
-    Changes: Heartbeat, Counter, Alert. Safe to repeat: yes, also at the same time. Raises: DatabaseError.
+    Changes: Heartbeat, Counter, Alert. Safe to repeat: yes, also concurrently. Raises: DatabaseError.
     """
     try:
         now = conf.now()
@@ -28,7 +28,7 @@ def run() -> None:
             return
         uptime.note_report(now, last)
         alerts.note_database_back()
-        alerts.look(now)
+        alerts.update(now)
     except DatabaseError:
         alerts.note_database_away()
         raise
@@ -36,7 +36,7 @@ def run() -> None:
 
 
 def _claim(now: datetime) -> tuple[bool, datetime | None]:
-    """Whether this worker takes this minute, and when a worker took one before."""
+    """Whether this worker takes this minute, and when a worker last took one."""
     row, is_first = Heartbeat.objects.get_or_create(name=MONITOR, defaults={"beat_at": now})
     if is_first:
         return True, None

@@ -21,14 +21,14 @@ ENDED = sorted(frozenset(Status) - LIVE - {Status.REVIEW})
 
 @dataclass(frozen=True, slots=True)
 class SuccessRate:
-    """Of the payments that were started in a period and have ended: how many succeeded."""
+    """How many of the payments that were started in a period, and have ended, succeeded."""
 
     succeeded: int
     ended: int
 
     @property
     def percent(self) -> int | None:
-        """Rounded down, so that 100 means all of them; None without a payment that ended."""
+        """The rate, rounded down, so that 100 means all of them; None if no payment has ended."""
         return 100 * self.succeeded // self.ended if self.ended else None
 
 
@@ -47,10 +47,10 @@ class ProviderHealth:
     last_day: SuccessRate
 
 
-def look(now: datetime) -> list[ProviderHealth]:
+def read(now: datetime) -> list[ProviderHealth]:
     """The providers that are switched on or had payments within a day. One statement, and one read of the cache.
 
-    Those in trouble come first, then those with the most payments.
+    Providers in trouble come first, then those with the most payments.
     """
     rows = list(_with_counts(now))
     circuits = circuit_breaker.open_since([row.pk for row in rows])

@@ -10,13 +10,13 @@ from django_feexpay import conf
 from django_feexpay.conf import feexpay
 from django_feexpay.secrets.dated import DatedSecret
 
-#: So long before its end a key without a successor is reported.
+#: A key without a successor is reported this long before its end.
 ENDS_SOON = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One entry of API_KEY or WEBHOOK_SECRETS. `kind`: `key`, or `webhook` and its mode. `masked`: to know it by."""
+    """One entry of API_KEY or WEBHOOK_SECRETS. `kind`: `key`, or `webhook` and its mode. `masked`: identifies it."""
 
     kind: str
     masked: str

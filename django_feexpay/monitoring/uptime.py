@@ -1,7 +1,7 @@
-"""How much of the last day a worker reached the database: the seconds between its rounds that were too many.
+"""The share of the last day in which a worker reached the database, computed from the seconds in which none did.
 
-The worker reports each minute. A report that comes late adds the missing seconds to a row of its hour, so the number
-needs no history of its own and survives restarts.
+The worker reports each minute. A report that comes late adds the missing seconds to a row of its hour, so this needs no
+history of its own and survives restarts.
 """
 
 from __future__ import annotations

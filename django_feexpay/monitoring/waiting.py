@@ -15,7 +15,7 @@ from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import Alert, Discrepancy, Incident, OutboxMessage, Payment, Payout, Refund, ReviewProposal
 from django_feexpay.monitoring import facts
 
-#: FeexPay and the operators answer within a minute or two; the payer's own time is over after this, too.
+#: FeexPay and the operators answer within a minute or two, and by then the payer's own time is over as well.
 OPEN_LONG = timedelta(minutes=15)
 
 OPEN_STATUSES = sorted(LIVE)

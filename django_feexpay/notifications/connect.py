@@ -29,8 +29,8 @@ _connected: set[str] = set()
 def connect(**kwargs: Any) -> None:
     """Connect each notifier to every signal as a receiver of its own, and disconnect those of an earlier setting.
 
-    Also a receiver of Django's `setting_changed`. A notifier that cannot be imported is connected and raises, so the
-    worker keeps its events and delivers them after the setting is repaired.
+    Also a receiver of Django's `setting_changed`. A notifier that cannot be imported is connected and raises, so that
+    the worker keeps its events and delivers them after the setting is corrected.
     """
     if kwargs.get("setting", "FEEXPAY") != "FEEXPAY":
         return

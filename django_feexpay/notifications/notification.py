@@ -74,7 +74,7 @@ class Notification:
 
     @property
     def subject(self) -> str:
-        """The title, the amount and the reference; for a refund no amount, as it may be a part."""
+        """The title, the amount and the reference. A refund shows no amount, because it may be only a part."""
         if self.kind is Kind.REFUNDED:
             return f"{self.title} ({self.reference})"
         return _("%(title)s: %(amount)s (%(reference)s)") % {
@@ -98,7 +98,7 @@ class Notification:
 
     @property
     def meaning(self) -> str:
-        """What happened, and what it means for the payer's money."""
+        """What happened, and what that means for the payer's money."""
         meaning = str(_MEANINGS[self.kind]) % {"amount": self.amount}
         if self.kind is Kind.FAILED:
             return f"{meaning} {failure_reason(self.payment.attempt)['message']}"

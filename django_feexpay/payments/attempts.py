@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
@@ -24,7 +22,7 @@ from django_feexpay.gateway.request_bodies import CollectRequest
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.fields import Sealed, hash_msisdn, seal_msisdn
-from django_feexpay.payments import leases
+from django_feexpay.payments import advisory_locks, leases
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
@@ -64,8 +62,8 @@ def expiry_of(spec: ProviderSpec) -> timedelta:
     """How long the payer of this provider has to confirm.
 
     PUSH_EXPIRY_SECONDS may shorten it where the payer approves a prompt, so that a mistyped number blocks a payer for
-    minutes only. It is never shorter than the prompt lives: after the expiry a payer may start another payment, and a
-    prompt that still lives could be approved as well.
+    minutes only. It is never shorter than the lifetime of the prompt: after the expiry a payer may start another
+    payment, and a prompt that is still open could be approved as well.
     """
     wanted = feexpay.push_expiry.get(spec.code) if spec.flow == "push" else None
     if wanted is None:
@@ -139,14 +137,8 @@ def unsealed(sealed: Sealed | None) -> dict[str, str]:
 
 
 def lock_user(user_id: object) -> None:
-    """Lock the user until the transaction ends, so that the second of two taps finds the first one's payment.
-
-    SQLite needs no lock: it has one writer.
-    """
-    if connection.vendor == "postgresql":
-        number = zlib.crc32(str(user_id).encode()) - 2**31
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [0xFEE9, number])
+    """Lock the user until the transaction ends, so that the second of two taps finds the first one's payment."""
+    advisory_locks.lock(advisory_locks.USER, [advisory_locks.number_of(str(user_id))])
 
 
 def refuse_duplicates(duplicates: QuerySet[Payment]) -> None:
@@ -190,7 +182,7 @@ def ask_about_refusals(user: Any, merchant_reference: str, *, source: Source, ex
 
 
 def cannot_ask(payment_id: UUID | None = None) -> NotAllowedError:
-    """The refusal when FeexPay did not answer about an earlier attempt, which may be charged."""
+    """The refusal for when FeexPay did not answer about an earlier attempt that may have been charged."""
     message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
     return NotAllowedError(
         "gateway_unavailable", message, payment_id=payment_id, retry_after_seconds=_RETRY_AFTER_SECONDS

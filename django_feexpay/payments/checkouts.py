@@ -1,4 +1,4 @@
-"""One checkout address, one payment: the intent of an address is stored with its payment, uniquely, also for guests."""
+"""One payment per checkout address: a unique row stores the intent of an address with its payment, also for guests."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def refuse_second(intent: CheckoutIntent | None) -> None:
 
 
 def record(intent: CheckoutIntent | None, payment: Payment, at: datetime) -> None:
-    """Store the payment of an intent, if there is one, in the caller's transaction.
+    """Store which payment belongs to an intent, if there is one, in the caller's transaction.
 
     Safe to repeat: no (unique).
     """

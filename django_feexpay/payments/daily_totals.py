@@ -1,34 +1,34 @@
-"""The daily totals: count the days whose payments changed, count everything again, compare with the payments.
+"""The daily totals: update the days whose payments changed, rebuild them all, compare them with the payments.
 
-A day is counted whole, from the payments, so counting it again repairs it. Which days changed is known from the events:
-every change of a payment writes one. Events of the last minutes are looked at again each time, because a transaction
-with a lower event id may commit after one with a higher id.
+A day is always counted as a whole, from its payments, so counting it again repairs it. The events show which days
+changed, since every change of a payment writes one. Each update reads the events of the last minutes once more, because
+a transaction with a lower event id may commit after one with a higher id.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
-from django.utils import timezone
 
 from django_feexpay import conf
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import DailyTotal, Payment, PaymentEvent, TotalsCursor
+from django_feexpay.payments import shop_days
 from django_feexpay.payments.durability import durable
+from django_feexpay.payments.shop_days import A_DAY
 
-#: The seconds to settle, as upper bounds; a last count is of the longer ones.
+#: Upper bounds of the classes of the time to settle, in seconds. One more class has the payments that took longer.
 BOUNDS = (2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900, 1800, 3600, 86_400)
 
-A_DAY = timedelta(days=1)
 #: Longer than any of our transactions, and than the difference of two clocks.
-_LOOKED_AT_AGAIN = timedelta(minutes=10)
+_RECHECKED = timedelta(minutes=10)
 #: Days in one statement of a rebuild.
 _DAYS_AT_ONCE = 31
 
@@ -38,10 +38,10 @@ _SUCCEEDED = Q(status=Status.SUCCESSFUL)
 _COUNTED = ("started", "succeeded", "failed", "expired", "amount", "fee", "settle_counts", "reasons")
 
 
-def keep() -> int:
-    """Count the days again whose payments changed since the last call; return how many days.
+def update() -> int:
+    """Count again the days whose payments changed since the last call; return how many days.
 
-    Changes: DailyTotal, TotalsCursor. Safe to repeat: yes, also at the same time: one caller counts.
+    Changes: DailyTotal, TotalsCursor. Safe to repeat: yes, also concurrently: only one caller counts.
     """
     cursor = TotalsCursor.objects.filter(pk=_CURSOR).first()
     if cursor is None or cursor.time_zone != settings.TIME_ZONE:
@@ -50,7 +50,7 @@ def keep() -> int:
     claimed = TotalsCursor.objects.filter(pk=_CURSOR, claimed_at=cursor.claimed_at).update(claimed_at=now)
     if not claimed:
         return 0
-    newest = _newest_old_event(now, above=cursor.event_id)
+    newest = _last_complete_event(now, above=cursor.event_id)
     days = sorted(days_changed_since(cursor.event_id))
     for day in days:
         _store(day, day)
@@ -59,15 +59,15 @@ def keep() -> int:
 
 
 def rebuild() -> int:
-    """Count every day again, from the first payment on; return how many days.
+    """Count every day since the first payment again; return how many days.
 
     Changes: DailyTotal, TotalsCursor. Safe to repeat: yes.
     """
     now = conf.now()
-    newest = _newest_old_event(now, above=0)
+    newest = _last_complete_event(now, above=0)
     first: datetime | None = Payment.objects.aggregate(first=Min("created_at"))["first"]
-    today = local_day(now)
-    day = today if first is None else min(local_day(first), today)
+    today = shop_days.day_of(now)
+    day = today if first is None else min(shop_days.day_of(first), today)
     DailyTotal.objects.filter(day__lt=day).delete()
     count = 0
     while day <= today:
@@ -87,25 +87,15 @@ def counted_at() -> datetime | None:
     return TotalsCursor.objects.filter(pk=_CURSOR).values_list("counted_at", flat=True).first()
 
 
-def local_day(at: datetime) -> date:
-    """The day of an instant in the shop's time zone."""
-    return at.astimezone(timezone.get_default_timezone()).date()
-
-
-def start_of(day: date) -> datetime:
-    """The first instant of a day in the shop's time zone."""
-    return datetime.combine(day, time.min, timezone.get_default_timezone())
-
-
 def days_changed_since(event_id: int) -> set[date]:
     """The days of the payments with a later event than this one."""
-    day = TruncDate("payment__created_at", tzinfo=timezone.get_default_timezone())
+    day = TruncDate("payment__created_at", tzinfo=shop_days.time_zone())
     events = PaymentEvent.objects.filter(pk__gt=event_id).order_by()
     return set(events.values_list(day, flat=True).distinct())
 
 
-def unlike_the_payments() -> Iterator[str]:
-    """The totals that differ from what the payments add up to, as `day provider currency: ...`.
+def differences() -> Iterator[str]:
+    """Yield each total that differs from the sum of its payments, as `total <day> <provider> <currency>: ...`.
 
     Days whose payments changed since the last count are left out: the next count brings them up to date.
     """
@@ -150,10 +140,10 @@ _GROUP = ("day", "provider_id", "charged_currency")
 def _payments(first: date | None, last: date | None) -> QuerySet[Payment]:
     rows = Payment.objects.order_by()
     if first is not None:
-        rows = rows.filter(created_at__gte=start_of(first))
+        rows = rows.filter(created_at__gte=shop_days.start_of(first))
     if last is not None:
-        rows = rows.filter(created_at__lt=start_of(last + A_DAY))
-    return rows.annotate(day=TruncDate("created_at", tzinfo=timezone.get_default_timezone()))
+        rows = rows.filter(created_at__lt=shop_days.start_of(last + A_DAY))
+    return rows.annotate(day=TruncDate("created_at", tzinfo=shop_days.time_zone()))
 
 
 def _settled_within(seconds: int) -> Q:
@@ -190,9 +180,9 @@ def _store(first: date, last: date) -> None:
         )
 
 
-def _newest_old_event(now: datetime, *, above: int) -> int:
-    """The highest event id that is too old for a lower one to be committed yet."""
-    old = PaymentEvent.objects.filter(pk__gt=above, created_at__lt=now - _LOOKED_AT_AGAIN)
+def _last_complete_event(now: datetime, *, above: int) -> int:
+    """The highest event id that is so old that no transaction can still commit a lower one."""
+    old = PaymentEvent.objects.filter(pk__gt=above, created_at__lt=now - _RECHECKED)
     newest: int | None = old.aggregate(newest=Max("pk"))["newest"]
     return above if newest is None else newest
 
@@ -206,9 +196,9 @@ def _values(row: DailyTotal | None) -> dict[str, Any]:
 
 
 def quantile(counts: Iterable[int], share: float) -> int | None:
-    """The upper bound of the class in which this share of a histogram is reached; None without a count.
+    """The upper bound of the class in which a histogram reaches this share; None if the histogram is empty.
 
-    The last class has no bound: it answers as if it were the longest bound.
+    The last class has no upper bound, so the longest bound is returned for it.
     """
     numbers = list(counts)
     wanted, seen = share * sum(numbers), 0

@@ -1,4 +1,4 @@
-"""Transactions for money rows, and the refusal to call FeexPay inside a transaction of the host's.
+"""Transactions for money rows, and the refusal to call FeexPay inside the host's own transaction.
 
 Locks, transactions and `on_commit` use the default connection, so all our tables must be in the default database.
 """
@@ -41,7 +41,7 @@ def durable() -> Iterator[None]:
 
 @contextmanager
 def durable_or_joined() -> Iterator[None]:
-    """As `durable`; inside a transaction of the host's, a savepoint that commits or rolls back with it.
+    """As `durable`; inside the host's own transaction, a savepoint that commits or rolls back with it.
 
     Only for rows that FeexPay does not know yet. Raises: as `durable`; InsideAtomicError where the host's transaction
     is not at READ COMMITTED, because its snapshot may be older than the locks that are taken in it.
@@ -57,7 +57,7 @@ def durable_or_joined() -> Iterator[None]:
 
 
 def is_inside_atomic() -> bool:
-    """Whether the caller has a transaction open. The one that Django's TestCase opens around a test does not count."""
+    """Whether the caller has an open transaction. The one that Django's TestCase opens around a test does not count."""
     try:
         with transaction.atomic(durable=True, savepoint=False):
             return False

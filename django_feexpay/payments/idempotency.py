@@ -25,7 +25,7 @@ _RETRY_AFTER_SECONDS = 2
 class Key:
     """A client's key for one intent, with the fingerprint of the request.
 
-    `earlier_fingerprints`: the same request's, by the older keys of HASH_KEY.
+    `earlier_fingerprints`: those of the same request, made with the older keys of HASH_KEY.
     """
 
     user: Any
@@ -44,21 +44,14 @@ class AlreadyAnswered(Exception):  # noqa: N818 -- not an error: it holds the an
 
 
 def key_of(user: Any, value: str, route: str, body: Mapping[str, Any]) -> Key:
-    """The key `value` of a user for the request of this body to that route."""
-    newest, *earlier = crypto.keyed_hashes(_canonical(route, body), feexpay.hash_keys)
-    return Key(user=user, value=value, fingerprint=newest, earlier_fingerprints=tuple(earlier))
+    """The key `value` of a user for a request with this body to that route.
 
-
-def fingerprint(route: str, body: Mapping[str, Any]) -> str:
-    """Keyed hash of a route and its body; the order of the body's names and white space do not count.
-
-    Keyed, because a plain hash of a body with a phone number can be reversed by trying all numbers.
+    The fingerprint does not depend on the order of the body's names. It is a keyed hash, because a plain hash of a body
+    with a phone number can be reversed by trying all numbers.
     """
-    return crypto.keyed_hash(_canonical(route, body), feexpay.hash_keys[0])
-
-
-def _canonical(route: str, body: Mapping[str, Any]) -> str:
-    return PrivateText(json.dumps([route, body], sort_keys=True, separators=(",", ":")))
+    request = PrivateText(json.dumps([route, body], sort_keys=True, separators=(",", ":")))
+    newest, *earlier = crypto.keyed_hashes(request, feexpay.hash_keys)
+    return Key(user=user, value=value, fingerprint=newest, earlier_fingerprints=tuple(earlier))
 
 
 def refuse_or_replay(key: Key | None) -> None:
@@ -81,8 +74,10 @@ def refuse_or_replay(key: Key | None) -> None:
 
 
 def _is_same_request(record: IdempotencyRecord, key: Key) -> bool:
-    """Whether the key was used for this request. True if that cannot be known, as its hash key was removed since:
-    the first answer is repeated, and the payer is not asked twice.
+    """Whether the key was used for this request.
+
+    True if the hash key was removed since, so that they cannot be compared: the first answer is repeated, and the payer
+    is not asked twice.
     """
     if record.fingerprint in (key.fingerprint, *key.earlier_fingerprints):
         return True

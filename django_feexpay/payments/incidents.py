@@ -46,7 +46,8 @@ RESOLUTIONS: Mapping[Incident.Kind, tuple[Incident.Resolution, ...]] = {
 class Charge:
     """The charge at FeexPay that an incident is about.
 
-    amount: in the minor unit of `currency`; None: FeexPay gave none. credited_reference: of the credited charge.
+    amount: in the minor unit of `currency`; None if FeexPay gave none. credited_reference: the reference of the
+    credited charge.
     """
 
     reference: str
@@ -99,7 +100,7 @@ def close(incident_id: int, note: str, *, resolution: str, actor: str, source: P
     incident = Incident.objects.get(pk=incident_id)
     if incident.closed_at is not None:
         return False
-    _refuse_unless_ended(incident, resolution)
+    _refuse_wrong_resolution(incident, resolution)
     now = conf.now()
     still_open = Incident.objects.filter(pk=incident_id, closed_at=None)
     if not still_open.update(closed_at=now, closed_by=actor, resolution=resolution, note=note):
@@ -117,7 +118,7 @@ def close(incident_id: int, note: str, *, resolution: str, actor: str, source: P
     return True
 
 
-def _refuse_unless_ended(incident: Incident, resolution: str) -> None:
+def _refuse_wrong_resolution(incident: Incident, resolution: str) -> None:
     """Raise NotAllowedError if the incident cannot end in this way."""
     if resolution not in RESOLUTIONS[Incident.Kind(incident.kind)]:
         raise invalid("resolution", "invalid", _("Choose how the incident ended."))

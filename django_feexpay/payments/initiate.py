@@ -46,11 +46,13 @@ def start(
 ) -> Payment:
     """Start a payment and, unless it is queued, send its first attempt.
 
-    `checkout`: the intent of the checkout address that the payer opened; it has one payment.
-    Returns the payment with its status afterwards; CREATED, SENDING or UNKNOWN: the gateway's answer is not known.
-    A queued payment may be started inside a transaction of the host's: the worker sends it after the commit. Until then
-    the user and the number stay locked. A host that starts payments for several users in one transaction must start
-    them in one fixed order of users. Otherwise two transactions can deadlock, and PostgreSQL rolls one of them back.
+    `checkout`: the intent of the checkout address that the payer opened; one intent has one payment.
+    Returns the payment with its status afterwards. CREATED, SENDING and UNKNOWN mean that FeexPay's answer is not
+    known.
+    A queued payment may be started inside the host's own transaction: the worker sends it after the commit. Until then
+    the user and the number stay locked. A host that starts payments for several users in one transaction must always
+    start them in the same order of users. Otherwise two transactions can deadlock, and PostgreSQL rolls one of them
+    back.
     Changes: Payment, Attempt, PaymentEvent, IdempotencyRecord, Checkout in one transaction before anything is sent.
     Raises: NotAllowedError, `gateway_unavailable` and `too_many_prompts` among them; InsideAtomicError. Then nothing
     was written.

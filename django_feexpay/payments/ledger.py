@@ -30,7 +30,11 @@ Source = PaymentEvent.Source
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """Who moves an attempt, and why. `evidence` must hold no personal data: it is kept for ever."""
+    """Who moves an attempt or a payout, and why.
+
+    `actor`: the primary key of a user, or the name of a command; "" for the worker. `evidence` must hold no personal
+    data, because it is kept forever.
+    """
 
     source: Source
     because: str
@@ -128,7 +132,7 @@ def move(
 
 
 def _settled_at(status: Status, at: datetime) -> datetime | None:
-    """When an attempt or a payment that gets this status now ended; None: it has not."""
+    """The end time of an attempt or a payment that gets this status now; None if the status is not final."""
     return None if public(status) is PublicStatus.PENDING else at
 
 
@@ -157,7 +161,7 @@ def _holds_money(payment: Payment) -> bool:
 
 
 def _open_proposals(attempt_id: UUID) -> QuerySet[ReviewProposal]:
-    """At most one: it is written under the payment's lock, which `move` holds."""
+    """The open proposal of an attempt, at most one: it is written under the payment's lock, which `move` holds."""
     return ReviewProposal.objects.filter(attempt=attempt_id, outcome=ReviewProposal.Outcome.OPEN)
 
 

@@ -21,9 +21,9 @@ from django_feexpay.models import Attempt
 from django_feexpay.payments.history_search import CLOSED_AFTER, Found, attempt_ids_in
 
 #: Two empty searches prove absence only if they are this far apart.
-APART = timedelta(minutes=10)
+SEARCHES_APART = timedelta(minutes=10)
 
-#: After a day of incomplete readings staff decide, so that the payer does not wait for ever.
+#: After a day of incomplete readings staff decide, so that the payer does not wait forever.
 LONGEST_SEARCH = timedelta(days=1)
 
 #: More time if an earlier reading was complete, so that one missing answer does not cause a review.
@@ -105,7 +105,7 @@ def _decide_unacknowledged(attempt: Attempt, found: Found, now: datetime) -> Dec
     if not found.complete:
         longest = LONGEST_SEARCH if first is None else LONGEST_SEARCH + _EXTRA_SEARCH
         return Decision(Status.REVIEW, "not_found_in_history", evidence) if now - sent_at >= longest else None
-    if first is None or now - first < APART:
+    if first is None or now - first < SEARCHES_APART:
         return None
     if unclaimed:
         return Decision(Status.REVIEW, "payment_like_it_in_history", evidence)

@@ -1,7 +1,8 @@
 """Release an order whose payment blocks a new start, after asking FeexPay.
 
-`attempts.refuse_duplicates` refuses a start while a payment of the same order is open or paid. An open payment that
-FeexPay settles as failed blocks no more. A paid one blocks until its money went back to the payer and staff release it.
+`attempts.refuse_duplicates` refuses a start while a payment of the same order is open or paid. An open payment stops
+blocking the order when FeexPay settles it as failed. A paid one blocks it until the money went back to the payer and
+staff release it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from django_feexpay.payments.staff_actions import Action, checked_reason
 
 Source = PaymentEvent.Source
 
-#: For all questions together: staff wait for the page.
+#: For all questions together, because staff wait for the page.
 ASK_SECONDS = 20.0
 
 
@@ -32,7 +33,7 @@ def blocks_an_order(payment: Payment) -> bool:
 
 
 def may_be_released(payment: Payment) -> bool:
-    """Whether `release` may succeed, as far as the rows show: staff are offered it then."""
+    """Whether `release` may succeed, as far as the rows show. Only then is it offered to staff."""
     if not blocks_an_order(payment):
         return False
     if payment.status == Status.SUCCESSFUL:
@@ -81,7 +82,7 @@ def _release(payment_id: UUID, reason: str, actor: str, source: Source) -> None:
 
 
 def _keeps_money(payment: Payment) -> bool:
-    """Whether a charge of the payment did not go back: neither refunded, taken back by FeexPay, nor explained by staff.
+    """Whether the shop still has the money of a charge: not refunded, taken back by FeexPay or explained by staff.
 
     A second charge is explained by its closed incident. A reversal that was closed because no money was lost took
     nothing back.

@@ -123,9 +123,9 @@ def _send(attempt: Attempt, code: str, source: Source) -> None:
     _mark_accepted(attempt, accepted)
     if accepted.word is Word.FAILED:  # poll now, so that the payer is told at once that the code was wrong
         reconcile(attempt.pk, source=source, total_seconds=_ASK_SECONDS)
-        now = Attempt.objects.get(pk=attempt.pk)
-        if now.life_status is Status.FAILED and now.reason_code == "otp_rejected":
-            raise _refused(attempt, now.reason_code)
+        asked = Attempt.objects.get(pk=attempt.pk)
+        if asked.life_status is Status.FAILED and asked.reason_code == "otp_rejected":
+            raise _refused(attempt, asked.reason_code)
 
 
 def _mark_accepted(attempt: Attempt, accepted: Accepted) -> None:
@@ -150,7 +150,7 @@ def _mark_accepted(attempt: Attempt, accepted: Accepted) -> None:
 
 
 def _await_another(attempt: Attempt, **changes: Any) -> None:
-    """Wait for another code, because this one surely charged nothing; after MAX_CODES accept no more."""
+    """Wait for another code, because this one certainly charged nothing. After MAX_CODES no more codes are accepted."""
     another = changes.get("otp_count", attempt.otp_count) < MAX_CODES
     _update(attempt, otp_required=another, sought_by_echo=False, next_poll_at=_next_poll(attempt), **changes)
 

@@ -62,7 +62,7 @@ class Delivery(StrEnum):
 def deliver(limit: int = 100) -> int:
     """Deliver the due messages one after the other, oldest first; return how many are done.
 
-    It sets receivers no time limit. The worker delivers with many threads and a time limit instead.
+    It sets no time limit for receivers. The worker delivers with many threads and a time limit instead.
     Changes: OutboxMessage, OutboxReceipt. Safe to repeat: yes; receivers must be idempotent on `event_id`.
     """
     bulkhead = Bulkhead()
@@ -166,7 +166,7 @@ def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
     if errors or busy:
         _postpone(held, returned, errors[0] if errors else "")
         return Delivery.AGAIN_LATER
-    closed = _rows(held).update(next_delivery_at=None, delivered_at=conf.now(), last_error="")
+    closed = _held_row(held).update(next_delivery_at=None, delivered_at=conf.now(), last_error="")
     if not closed:
         return Delivery.AGAIN_LATER
     logger.info("%s of %s is delivered", message.signal, payment.pk, extra={"signal": message.signal})
@@ -200,10 +200,10 @@ def give_up(invocation: Invocation, bulkhead: Bulkhead) -> bool:
 
 @durable()
 def send_again(message_id: int, *, reason: str, actor: str, source: PaymentEvent.Source) -> None:
-    """Deliver a message once more to the host's receivers, with the same event id; a waiting one now instead of later.
+    """Deliver a message to the host's receivers once more, with the same event id. A waiting message is delivered now.
 
     The payer is not notified twice: notifiers, which are called last, keep or get a receipt. A waiting message keeps
-    all its receipts: receivers that returned are not called again.
+    all its receipts, so receivers that returned are not called again.
     Changes: OutboxMessage, OutboxReceipt, StaffAction. Raises: NotAllowedError `validation_error`, `already_due`.
     Safe to repeat: yes; until it is delivered again, the second call is refused.
     """
@@ -229,10 +229,10 @@ def _renewed(held: Claim) -> Claim:
     if held.lease - now >= _RENEW_BELOW:
         return held
     renewed = Claim(held.message, now + LEASE)
-    return renewed if _rows(held).update(next_delivery_at=renewed.lease) else held
+    return renewed if _held_row(held).update(next_delivery_at=renewed.lease) else held
 
 
-def _rows(held: Claim) -> QuerySet[OutboxMessage]:
+def _held_row(held: Claim) -> QuerySet[OutboxMessage]:
     """The message while the claim is valid. A worker that lost its claim must not overwrite a newer value."""
     return OutboxMessage.objects.filter(pk=held.message.pk, next_delivery_at=held.lease)
 
@@ -243,9 +243,9 @@ def _postpone(held: Claim, returned: Iterable[str], error: str) -> None:
     if error:
         doublings: int = 2 ** min(held.message.delivery_count, 16)
         at = conf.now() + min(_FIRST_WAIT * doublings, LONGEST_WAIT)
-        _rows(held).update(next_delivery_at=at, last_error=error[:_LONGEST_ERROR])
+        _held_row(held).update(next_delivery_at=at, last_error=error[:_LONGEST_ERROR])
     else:
-        _rows(held).update(next_delivery_at=conf.now() + _BUSY_WAIT)
+        _held_row(held).update(next_delivery_at=conf.now() + _BUSY_WAIT)
 
 
 def _keep_receipts(message: OutboxMessage, returned: Iterable[str]) -> None:

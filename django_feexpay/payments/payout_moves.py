@@ -1,13 +1,12 @@
 """The only writer of a payout's state. One transaction holds the move, its event, and the record of a paid refund.
 
-Concurrent callers are safe: a move is made under the payment's lock, one moves and the others get False. That a refund
-has one payout that is not failed does not depend on this code: a unique constraint says so.
+Concurrent callers are safe: a move is made under the payment's lock, so one moves and the others get False. A unique
+constraint, not this code, ensures that at most one payout of a refund is not failed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,11 +14,10 @@ from uuid import UUID
 from django.db import IntegrityError
 
 from django_feexpay import conf
-from django_feexpay.models import Payment, PaymentEvent, Payout, PayoutEvent, PayoutState, Refund
+from django_feexpay.models import Payment, Payout, PayoutEvent, PayoutState, Refund
 from django_feexpay.payments import move_log, refunds
 from django_feexpay.payments.durability import durable
-
-Source = PaymentEvent.Source
+from django_feexpay.payments.ledger import Cause
 
 #: Nothing leaves SUCCESSFUL. A sender that was thought dead may bring FeexPay's answer late. FAILED becomes SUCCESSFUL
 #: only while nothing else has paid the refund.
@@ -33,17 +31,6 @@ _MOVES: Mapping[PayoutState, frozenset[PayoutState]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """Why a payout moves, for its event. `actor`: primary key of a user, "" for the worker."""
-
-    because: str
-    source: Source
-    actor: str = ""
-    note: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
 @durable()
 def move(
     payout_id: UUID,
@@ -53,10 +40,9 @@ def move(
     changes: Mapping[str, Any] | None = None,
     only_from: PayoutState | None = None,
 ) -> bool:
-    """Move a payout to a state, with `changes` of its other columns; False if the move is not possible any more.
+    """Move a payout to a state and write `changes` of its other columns; False if the move is not possible any more.
 
-    only_from: the state that it must still have.
-
+    only_from: the state that the payout must still have.
     Changes: Payout, PayoutEvent; when it is paid also Refund and OutboxMessage.
     Raises: IntegrityError if another payout has the reference in `changes`. Safe to repeat: yes.
     """
@@ -72,7 +58,7 @@ def move_locked(
     changes: Mapping[str, Any] | None = None,
     only_from: PayoutState | None = None,
 ) -> bool:
-    """As `move`, for a caller whose transaction holds the payment's lock."""
+    """Do as `move`, for a caller whose transaction holds the payment's lock."""
     payout = Payout.objects.select_related("refund").get(pk=payout_id)
     if to not in _MOVES[payout.life_state] or only_from not in (None, payout.life_state):
         return False
@@ -104,7 +90,7 @@ def write_event(payout: Payout, before: str, to: PayoutState, cause: Cause, at: 
         source=cause.source,
         actor=cause.actor,
         note=cause.note,
-        facts=dict(cause.facts),
+        facts=dict(cause.evidence),
         created_at=at,
     )
     move_log.payout_moved(payout, before, to, cause.because)

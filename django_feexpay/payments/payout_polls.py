@@ -1,4 +1,4 @@
-"""Ask FeexPay about sent payouts, and which worker may work on which: the same leases as those of attempts."""
+"""Ask FeexPay about sent payouts, under the same kind of leases as attempts have."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from django_feexpay.models import LIVE_PAYOUTS, Payout, PayoutState, WebhookDeli
 from django_feexpay.payments import leases, payout_moves
 from django_feexpay.payments.admission import rate_budget
 from django_feexpay.payments.durability import durable, refuse_outer_atomic
-from django_feexpay.payments.payout_moves import Cause, Source
+from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.poll_schedule import AFTER_FAILURE_SECONDS
 
 logger = logging.getLogger("django_feexpay.payments")
@@ -35,9 +35,10 @@ _WAITS = (
 _MIN_GAP = timedelta(seconds=10)
 #: References in webhooks that are asked about, for a payout whose own reference never arrived.
 _MOST_NAMED = 3
-#: What a poll may change. A payout that was not sent has nothing to ask about, and the lease of one being sent stays.
+#: The states that a poll may change. There is nothing to ask about a payout that was not sent, and the lease of one
+#: that is being sent must stay.
 POLLED = frozenset({PayoutState.PENDING, PayoutState.UNKNOWN, PayoutState.FAILED})
-#: A payout that FeexPay did not decide in this time is unknown: staff look for it. It is still polled.
+#: A payout that FeexPay has not decided after this time is marked unknown, and staff look for it. It is still polled.
 LONGEST_PENDING = timedelta(days=1)
 
 
@@ -190,8 +191,8 @@ def _settle(payout: Payout, reference: str | None, report: StatusReport | None, 
         changes["msisdn_sealed"] = None
         next_poll_at = conf.now() + timedelta(seconds=AFTER_FAILURE_SECONDS[0])
     changes["next_poll_at"] = leases.unless_changed(payout, next_poll_at)
-    facts = {} if report is None else _facts(payout, report)
-    cause = Cause(because=because, source=source, actor=actor, facts=facts)
+    evidence = {} if report is None else _evidence_of(payout, report)
+    cause = Cause(because=because, source=source, actor=actor, evidence=evidence)
     if payout_moves.move(payout.pk, to, cause, changes=changes):
         return
     if to is PayoutState.SUCCESSFUL and payout.life_state is PayoutState.FAILED:
@@ -248,7 +249,7 @@ def _doubt(payout: Payout, reference: str, report: StatusReport) -> str:
     return ""
 
 
-def _facts(payout: Payout, report: StatusReport) -> dict[str, Any]:
+def _evidence_of(payout: Payout, report: StatusReport) -> dict[str, Any]:
     return {
         "word": report.word,
         "reference": report.reference,

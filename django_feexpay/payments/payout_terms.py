@@ -1,4 +1,4 @@
-"""Whether FeexPay can pay a refund out: the setting, the provider's route, the number, the smallest amount."""
+"""Whether FeexPay can pay a refund out: the setting, the provider's route, the number and the smallest amount."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from django_feexpay.payments.terms import msisdn_of
 def is_offered(attempt: Attempt) -> bool:
     """Whether a refund of this attempt's charge can be paid out through FeexPay at all.
 
-    If the number was erased, its payer must tell it again: its keyed hash proves that it is the one that paid.
+    If the number was erased, the payer must give it again: its keyed hash proves that it is the one that paid.
     """
     is_known = attempt.payment.provider_id in PAYOUT_ROUTES and bool(attempt.msisdn_sealed or attempt.msisdn_hash)
     return feexpay.payouts and is_known
 
 
 def restore_number(attempt: Attempt, phone: str) -> None:
-    """Store the erased number of an attempt again, as its payer told it; it must be the number that paid.
+    """Store the erased number of an attempt again, as the payer gave it; it must be the number that paid.
 
     The purge keeps it while a refund by payout waits, and erases it afterwards.
     Changes: Attempt. Raises: NotAllowedError `validation_error`. Safe to repeat: yes.

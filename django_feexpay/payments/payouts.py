@@ -1,7 +1,7 @@
 """Pay a refund out through FeexPay: approved by a second person, sent at most once, and closed only by proof.
 
-Nothing here was tried against FeexPay; `FEEXPAY["PAYOUTS"]` switches it on. The row is committed before its call, and
-the call is made outside any transaction. A request whose outcome is unknown is never sent again.
+This was never tried against FeexPay; `FEEXPAY["PAYOUTS"]` switches it on. The row is committed before its call, and the
+call is made outside any transaction. A request whose outcome is unknown is never sent again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from django_feexpay.payments.admission import rate_budget
 from django_feexpay.payments.attempts import unsealed
 from django_feexpay.payments.durability import durable, refuse_outer_atomic
 from django_feexpay.payments.errors import NotAllowedError, invalid
-from django_feexpay.payments.payout_moves import Cause, Source
+from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.staff_actions import Action, checked_reason
 
 logger = logging.getLogger("django_feexpay.payments")
@@ -45,7 +45,7 @@ MAX_SENDS = 5
 _BACK_OFF = timedelta(seconds=20)
 #: How long FeexPay is asked about one payout while staff wait for the page.
 ASK_SECONDS = 5.0
-#: A payout that FeexPay may have got is not closed as not paid before this: its dashboard may show it late.
+#: A payout that FeexPay may have received is not closed as not paid before this: its dashboard may show it late.
 NOT_PAID_AFTER = timedelta(hours=1)
 
 _MOTIVE = "Refund of your payment"
@@ -177,7 +177,7 @@ def send_claimed(held: payout_polls.PayoutClaim, *, source: Source) -> None:
 
 @log_context.step()
 def mark_unknown(payout_id: UUID, *, source: Source, because: str) -> None:
-    """FeexPay may have the request, and its answer is lost. It is never sent again: staff close it.
+    """Mark a payout whose answer was lost as UNKNOWN. FeexPay may have it: it is never sent again, and staff close it.
 
     If a webhook named the payout meanwhile, FeexPay is asked about the reference in it.
     Changes: the payout, by `payout_moves.move`. Safe to repeat: yes.
@@ -207,7 +207,7 @@ def _mark_accepted(payout: Payout, accepted: Accepted, source: Source) -> None:
     is_final = accepted.word in (Word.SUCCESSFUL, Word.FAILED)
     due_at = conf.now() if is_final else payout_polls.first_poll()
     changes = {"gateway_reference": accepted.reference, "next_poll_at": due_at, "reason_code": "", "poll_count": 0}
-    cause = Cause(because="accepted", source=source, facts={"word": accepted.word})
+    cause = Cause(because="accepted", source=source, evidence={"word": accepted.word})
     try:
         if payout_moves.move(payout.pk, PayoutState.PENDING, cause, changes=changes):
             webhook_hints.match_payout(payout.pk, accepted.reference)
@@ -224,14 +224,17 @@ def _mark_accepted(payout: Payout, accepted: Accepted, source: Source) -> None:
 
 
 def _put_back(payout: Payout, source: Source, error: NotSentError) -> None:
-    """The request surely never left: the worker sends it later, a few times."""
+    """Move back to CREATED: the request surely never left, and the worker sends it again later, a few times."""
     wait = max(timedelta(seconds=error.retry_after_seconds or 0), _BACK_OFF * 2**payout.send_count)
     changes = {"next_poll_at": conf.now() + min(wait, leases.MAX_RELEASE_DELAY), "sent_at": None}
     payout_moves.move(payout.pk, PayoutState.CREATED, Cause(because=error.code, source=source), changes=changes)
 
 
 def _fail(payout: Payout, source: Source, code: str, text: str, *, only_from: PayoutState | None = None) -> None:
-    """FeexPay surely paid nothing, unless a webhook says otherwise: the refund may be paid another way."""
+    """Move to FAILED, so that the refund may be paid another way.
+
+    FeexPay surely paid nothing, unless a webhook says otherwise.
+    """
     changes = {"reason_code": code, "reason_text": text[:200], "next_poll_at": None, "msisdn_sealed": None}
     cause = Cause(because=code, source=source)
     if payout_moves.move(payout.pk, PayoutState.FAILED, cause, changes=changes, only_from=only_from):

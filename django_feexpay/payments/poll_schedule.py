@@ -1,8 +1,8 @@
 """When to poll an attempt next: a pure function of status, age and a random source.
 
-Until the expiry the waits are the host's POLL_SECONDS, then they double up to five minutes, with jitter.
-Afterwards the wait grows with the age: minutes, quarter hours, days. An attempt that is still in doubt after a week is
-polled for ever, at growing intervals.
+Until the expiry the waits are the host's POLL_SECONDS, then they double up to five minutes, with jitter. Afterwards the
+wait grows with the age: minutes, quarter hours, days. An attempt that is still in doubt after a week is polled forever,
+at growing intervals.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _WAIT_BY_AGE = (
 _LIVE_WAIT_BY_AGE = (_WAIT_BY_AGE[0], (timedelta(hours=30), _WAIT_BY_AGE[1][1]), _WAIT_BY_AGE[2])
 _JITTER = 0.2
 
-#: The least and the greatest wait of a client between two reads, and its wait for a payment under review.
+#: The shortest and the longest wait of a client between two reads, and its wait for a payment under review.
 _SOONEST_READ_SECONDS, _LATEST_READ_SECONDS, _REVIEW_READ_SECONDS = 2, 10, 60
 _A_WEEK = timedelta(days=7)
 

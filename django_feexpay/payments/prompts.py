@@ -11,12 +11,11 @@ that writes the next attempt counts under a lock on the number, so concurrent st
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.utils.translation import ngettext
 
@@ -28,7 +27,7 @@ from django_feexpay.conf import feexpay
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, PromptLift
 from django_feexpay.models.fields import hash_msisdn
-from django_feexpay.payments import staff_actions
+from django_feexpay.payments import advisory_locks, staff_actions
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 
@@ -46,13 +45,11 @@ def lock_msisdn(spec: ProviderSpec, hashes: Collection[str]) -> None:
 
     `hashes`: all of `msisdn_hashes`. There is one lock for each key, so that two processes that share one key exclude
     each other while HASH_KEY is rotated. All are taken in one order, after the locks on the user and the payment, so
-    that two starts cannot deadlock. SQLite has one writer anyway.
+    that two starts cannot deadlock.
     """
-    if _is_limited(spec, hashes) and connection.vendor == "postgresql":
-        numbers = sorted({zlib.crc32(each.encode()) - 2**31 for each in hashes if ":" in each})
-        with connection.cursor() as cursor:
-            for number in numbers:
-                cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [0xFEEA, number])
+    if _is_limited(spec, hashes):
+        numbers = {advisory_locks.number_of(each) for each in hashes if ":" in each}
+        advisory_locks.lock(advisory_locks.MSISDN, sorted(numbers))
 
 
 def refuse_too_many(spec: ProviderSpec, hashes: Collection[str], amount: int) -> None:

@@ -1,4 +1,4 @@
-"""Change a provider, with a reason: its limits, fee, flow and texts, and whether payers may choose it."""
+"""Change a provider, with a reason: its limits, fee, flow, texts, and whether payers may choose it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django_feexpay.payments import staff_actions
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 
-#: In English and in French, because payers read both.
+#: In English and in French, because payers read either.
 MAINTENANCE = (
     "Under maintenance, back soon. Please choose another way to pay.",
     "En maintenance, de retour bientôt. Merci de choisir un autre moyen de paiement.",
@@ -116,5 +116,5 @@ def _write(
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON holds it."""
+    """The value as JSON stores it."""
     return f"{value:.2f}" if isinstance(value, Decimal) else value

@@ -242,7 +242,7 @@ def _fetch_report_of_row(
 
 def _check_second_charges(attempt: Attempt, source: Source) -> bool:
     """Check a credited attempt for other charges; without an answer, ask again later."""
-    answered = second_charges.find(attempt, timeout_seconds=_timeout(source, None))
+    answered = second_charges.check_all(attempt, timeout_seconds=_timeout(source, None))
     if not answered:
         leases.ask_credited_again(attempt)
     return answered

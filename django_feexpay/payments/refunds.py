@@ -1,9 +1,9 @@
 """Record what went back to a payer, never more than FeexPay took for the charge.
 
 A refund is about one charge at FeexPay: the credited one of a payment, or a second charge that an incident is about.
-The money is paid out elsewhere, in FeexPay's dashboard for example. No call is made here.
-Above `REVIEW_TWO_PERSON_ABOVE` one person proposes the refund and a second one approves it.
-A refund by `payout` always needs the second person, who has it sent (`payouts`); FeexPay's report records it.
+The money is paid out elsewhere, for example in FeexPay's dashboard; this module makes no call. Above
+`REVIEW_TWO_PERSON_ABOVE` one person proposes the refund and a second one approves it. A refund by `payout` always needs
+the second person, who has it sent (`payouts`); FeexPay's report then records it.
 """
 
 from __future__ import annotations
@@ -33,16 +33,17 @@ Way = Refund.Way
 LONGEST_REFERENCE = 128
 #: FeexPay reports a few failures that turn into a success. After this time a refund may be paid another way.
 FAILURE_IS_SURE_AFTER = timedelta(minutes=10)
-#: These ways give the payout a reference, which the record needs.
+#: These ways give the payout a reference, which must be recorded.
 WAYS_WITH_REFERENCE = frozenset({Way.GATEWAY, Way.MOBILE_MONEY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundableCharge:
-    """A charge at FeexPay and the refunds of it. Amounts are in the minor unit of `currency`.
+    """A charge at FeexPay and its refunds. Amounts are in the minor unit of `currency`.
 
-    taken: what FeexPay took; the amount asked for, if FeexPay named none. recorded: what went back. proposed: waits
-    for a second person, or for its payout. incident: what the charge is known by; None: only by its credit.
+    taken: what FeexPay took, or the amount asked for if FeexPay named none. recorded: what went back. proposed: what
+    waits for a second person or for its payout. incident: the incident that reported the charge; None for the credited
+    charge itself.
     """
 
     attempt: Attempt
@@ -56,7 +57,7 @@ class RefundableCharge:
 
     @property
     def refunded(self) -> int:
-        """What went back or is proposed to go back."""
+        """What went back, or is proposed to go back."""
         return self.recorded + self.proposed
 
     @property
@@ -66,7 +67,7 @@ class RefundableCharge:
 
     @property
     def owed(self) -> int:
-        """What did not go back yet."""
+        """What has not gone back yet."""
         return self.taken - self.recorded
 
 
@@ -83,12 +84,12 @@ def charges_of(payment_id: UUID) -> list[RefundableCharge]:
     sums = _sums(payment_id)
     charges = []
     if credit is not None:
-        charges.append(_credited(credit, None, sums))
+        charges.append(_credited_charge(credit, None, sums))
     for incident in incidents:
         if credit is not None and is_about_credit(incident, credit.attempt):
-            charges.append(_credited(credit, incident, sums))
+            charges.append(_credited_charge(credit, incident, sums))
         else:
-            charges.append(_second(incident, sums))
+            charges.append(_second_charge(incident, sums))
     return charges
 
 
@@ -119,7 +120,7 @@ _Sums = dict[tuple[int | None, str], int]
 
 
 def _sums(payment_id: UUID) -> _Sums:
-    """The sum of each charge and state. None: the credited charge; else the id of the incident."""
+    """The sum of the refunds by charge and state. A charge is the id of its incident; None is the credited charge."""
     rows = Refund.objects.filter(payment=payment_id).exclude(state=State.CANCELLED).order_by()
     sums: _Sums = {}
     for credited, incident_id, state, amount in rows.values_list("credited", "incident", "state").annotate(
@@ -130,7 +131,7 @@ def _sums(payment_id: UUID) -> _Sums:
     return sums
 
 
-def _credited(credit: Credit, incident: Incident | None, sums: _Sums) -> RefundableCharge:
+def _credited_charge(credit: Credit, incident: Incident | None, sums: _Sums) -> RefundableCharge:
     return RefundableCharge(
         attempt=credit.attempt,
         incident=incident,
@@ -143,7 +144,7 @@ def _credited(credit: Credit, incident: Incident | None, sums: _Sums) -> Refunda
     )
 
 
-def _second(incident: Incident, sums: _Sums) -> RefundableCharge:
+def _second_charge(incident: Incident, sums: _Sums) -> RefundableCharge:
     return RefundableCharge(
         attempt=incident.attempt,
         incident=incident,
@@ -217,7 +218,7 @@ def record(
     )
     if alone:
         _announce(refund, now)
-    _note(Action.REFUND, refund, actor, source, reason)
+    _record_action(Action.REFUND, refund, actor, source, reason)
     return refund
 
 
@@ -240,7 +241,7 @@ def approve(refund_id: int, *, reason: str, actor: str, source: Source) -> Refun
     refund.approved_by, refund.approved_at, refund.recorded_at = actor, now, now
     refund.save(update_fields=["state", "event_id", "approved_by", "approved_at", "recorded_at"])
     _announce(refund, now)
-    _note(Action.APPROVE_REFUND, refund, actor, source, reason)
+    _record_action(Action.APPROVE_REFUND, refund, actor, source, reason)
     return refund
 
 
@@ -259,7 +260,7 @@ def cancel(refund_id: int, *, reason: str, actor: str, source: Source) -> Refund
         refuse_open_payout(refund)
     refund.state, refund.cancelled_by, refund.cancelled_at = State.CANCELLED, actor, conf.now()
     refund.save(update_fields=["state", "cancelled_by", "cancelled_at"])
-    _note(Action.CANCEL_REFUND, refund, actor, source, reason)
+    _record_action(Action.CANCEL_REFUND, refund, actor, source, reason)
     return refund
 
 
@@ -313,7 +314,7 @@ def refuse_open_payout(refund: Refund) -> None:
 
 
 def mark_approved(refund: Refund, actor: str, at: datetime) -> None:
-    """Write the second person of a refund whose payout is to be sent. Call it under the payment's lock."""
+    """Write the second person of a refund whose payout will be sent. Call it under the payment's lock."""
     refund.state, refund.approved_by, refund.approved_at = State.APPROVED, actor, at
     refund.save(update_fields=["state", "approved_by", "approved_at"])
 
@@ -352,7 +353,7 @@ def _announce(refund: Refund, at: datetime) -> None:
     )
 
 
-def _note(action: staff_actions.Action, refund: Refund, actor: str, source: Source, reason: str) -> None:
+def _record_action(action: staff_actions.Action, refund: Refund, actor: str, source: Source, reason: str) -> None:
     detail = {"amount": refund.amount, "currency": refund.currency, "way": refund.way, "state": refund.state}
     staff_actions.record(action, actor=actor, source=source, target=refund, reason=reason, detail=detail)
 

@@ -63,7 +63,8 @@ def mismatch_of(attempt: Attempt, report: StatusReport) -> str:
 def _missing_proof(attempt: Attempt, report: StatusReport) -> str:
     """The code of the fact that a success lacks to be credited, or "".
 
-    Some answers carry no amount. That is accepted for a msisdn, but not for a card: there nothing else names the payer.
+    Some answers carry no amount. That is accepted for an msisdn but not for a card, where nothing else identifies the
+    payer.
     """
     if report.reference is None:
         return "reference_missing"

@@ -56,8 +56,7 @@ def retry(
     idempotency.refuse_or_replay(key)
     payment = Payment.objects.select_related("provider", "user").get(pk=payment_id)
     log_context.bind(payment_id=payment.pk, provider=payment.provider_id)
-    if payment.status == Status.SUCCESSFUL:
-        raise NotAllowedError("not_retryable", _("This payment is paid."), payment_id=payment.pk)
+    _refuse_paid(payment)
     _refuse_erased(payment)
     if not payment.provider.is_available:
         raise NotAllowedError("provider_unavailable", unavailable(payment.provider, language))
@@ -150,6 +149,11 @@ def _open(
     return attempt
 
 
+def _refuse_paid(payment: Payment) -> None:
+    if payment.status == Status.SUCCESSFUL:
+        raise NotAllowedError("not_retryable", _("This payment is paid."), payment_id=payment.pk)
+
+
 def _refuse_erased(payment: Payment) -> None:
     if payment.is_erased:
         message = _("The payer of this payment was erased. Please start a new payment.")
@@ -157,8 +161,7 @@ def _refuse_erased(payment: Payment) -> None:
 
 
 def _refuse_unless_retryable(payment: Payment, earlier: list[Attempt]) -> None:
-    if payment.status == Status.SUCCESSFUL:
-        raise NotAllowedError("not_retryable", _("This payment is paid."), payment_id=payment.pk)
+    _refuse_paid(payment)
     if not all(attempt.is_not_charged for attempt in earlier):
         raise _still_open(payment.pk)
     if len(earlier) >= feexpay.max_attempts:

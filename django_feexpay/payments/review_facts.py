@@ -33,9 +33,9 @@ _WEIGHT = {Word.SUCCESSFUL: 4, Word.PENDING: 3, Word.UNKNOWN: 2, Word.FAILED: 1,
 class Facts:
     """FeexPay's data about an attempt.
 
-    report: the answer closest to a charge, under our reference or our id; MISSING: FeexPay shows no payment. is_proof:
-    True if the report is FeexPay's status of that payment, False if it is a history row. history_complete: None if the
-    history was not needed. holder: the other attempt of ours that holds the payment's reference.
+    report: the answer closest to a charge, under our reference or our id; MISSING if FeexPay shows no payment.
+    is_proof: True if the report is FeexPay's status of that payment, False if it is a history row. history_complete:
+    None if the history was not needed. holder: our other attempt that has the payment's reference.
     """
 
     report: StatusReport

@@ -309,7 +309,7 @@ def _close(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None, caus
 
 
 def _record(attempt: Attempt, cause: Cause, step: str) -> None:
-    """Write the step, `proposed`, `approved` or `closed`, to the audit list."""
+    """Write a step (`proposed`, `approved` or `closed`) to the audit list."""
     staff_actions.record(
         StaffAction.Action.CLOSE_REVIEW,
         actor=cause.actor,

@@ -34,7 +34,7 @@ class Checked(StrEnum):
     NO_ANSWER = "no_answer"
 
 
-def find(attempt: Attempt, *, timeout_seconds: float) -> bool:
+def check_all(attempt: Attempt, *, timeout_seconds: float) -> bool:
     """Check the other charges of an attempt that webhooks or the history name.
 
     Returns False if FeexPay did not answer every question.

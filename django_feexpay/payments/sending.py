@@ -114,9 +114,9 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
 
 @log_context.step()
 def mark_sender_dead(attempt_id: UUID, *, source: Source) -> None:
-    """Mark a SENDING attempt whose lease ended as UNKNOWN: its sender died. It is never resent.
+    """Mark a SENDING attempt whose lease ended as UNKNOWN, because its sender died. It is never resent.
 
-    A hosted page is requested again: the address of the first one is lost, so no payer can reach it.
+    A hosted page is requested again instead: the address of the first one is lost, so no payer can reach it.
     Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)

@@ -46,8 +46,8 @@ def record(
 
     `actor`: the primary key of a user. `target`: the row that was acted on, None for a list. `detail`: facts without
     personal data, for example the filter and the count of an export.
-    Call it in the transaction of the change where there is one, else after the change. It holds the lock of the
-    actor's chain until that transaction ends, so take the lock of a payment before. Other actors do not wait.
+    Call it in the transaction of the change if there is one, otherwise after the change. It holds the lock of the
+    actor's chain until that transaction ends, so lock the payment first. Other actors do not wait.
     Changes: StaffAction, StaffChain. Safe to repeat: no, each call adds a row.
     """
     row = StaffAction(

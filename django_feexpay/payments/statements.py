@@ -1,7 +1,7 @@
 """The statement of a period: what FeexPay took and kept, by provider, currency and day, from our own rows.
 
-Days are days of the shop's time zone, Django's TIME_ZONE. A credit stands on the day it was credited. A double charge
-or a reversal stands on the day it was found, because FeexPay's status names no time.
+Days are those of `shop_days`. A credit is listed on the day it was written. A double charge or a reversal is listed on
+the day it was found, because FeexPay's status names no time.
 """
 
 from __future__ import annotations
@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime
 from functools import cached_property
 from operator import add, attrgetter
 from typing import Any
 
 from django.db.models import Count, F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce, TruncDate
-from django.utils import timezone
 
-from django_feexpay import conf
 from django_feexpay.models import Credit, Incident, Provider, Refund
+from django_feexpay.payments import shop_days
+from django_feexpay.payments.shop_days import A_DAY
 
-A_DAY = timedelta(days=1)
-
-#: A longer statement would be no page any more.
+#: A longer statement would not fit on a page.
 LONGEST_DAYS = 366
 
 
@@ -48,16 +46,16 @@ class Period:
 
     @classmethod
     def last_month(cls) -> Period:
-        return cls.month_of(today().replace(day=1) - A_DAY)
+        return cls.month_of(shop_days.today().replace(day=1) - A_DAY)
 
     @property
     def start(self) -> datetime:
-        return _midnight(self.first_day)
+        return shop_days.start_of(self.first_day)
 
     @property
     def end(self) -> datetime:
         """The first instant after the period."""
-        return _midnight(self.last_day + A_DAY)
+        return shop_days.start_of(self.last_day + A_DAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ class Section:
 
     @cached_property
     def total(self) -> Figures:
-        return _sum(line.figures for line in self.lines)
+        return sum((line.figures for line in self.lines), Figures())
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ class Statement:
 
     @cached_property
     def unreconciled(self) -> dict[str, tuple[int, int]]:
-        """Where the gross is not the sum of the credit table: the currency, our gross, the table's sum."""
+        """The currencies whose gross is not the credit table's sum, each with our gross and the table's sum."""
         gross = {currency: figures.gross for currency, figures in self.totals.items()}
         pairs = {each: (gross.get(each, 0), self.ledger.get(each, 0)) for each in sorted({*gross, *self.ledger})}
         return {currency: pair for currency, pair in pairs.items() if pair[0] != pair[1]}
@@ -141,7 +139,7 @@ class Statement:
 def make(period: Period, provider: str = "") -> Statement:
     """Compute the statement of a period, of one provider or of all.
 
-    Six statements, whatever the number of payments. Safe to repeat: yes, it only reads.
+    It reads with six queries, however many payments there are. Safe to repeat: yes, it writes nothing.
     """
     lines: dict[tuple[str, str], dict[date, Figures]] = defaultdict(lambda: defaultdict(Figures))
     for code, currency, day, figures in _moved(period, provider):
@@ -152,15 +150,6 @@ def make(period: Period, provider: str = "") -> Statement:
         for (code, currency), days in sorted(lines.items())
     ]
     return Statement(period, sections, _ledger(period, provider))
-
-
-def today() -> date:
-    return timezone.localdate(conf.now(), shop_time_zone())
-
-
-def shop_time_zone() -> tzinfo:
-    """Django's TIME_ZONE, whatever zone a user may see the admin in."""
-    return timezone.get_default_timezone()
 
 
 _Moved = tuple[str, str, date, Figures]
@@ -182,7 +171,7 @@ def _credits(period: Period, provider: str) -> Iterator[_Moved]:
 
 
 def _double_charges(period: Period, provider: str) -> Iterator[_Moved]:
-    # The second payment of an order is credited, too: its incident is about a charge that stands among the credits.
+    # The second payment of an order is credited too, so its incident is about a charge that is among the credits.
     reference = Coalesce("attempt__gateway_reference", Value(""))
     is_credited = Q(attempt__credit__isnull=False, gateway_reference__iexact=reference)
     incidents = Incident.objects.filter(kind=Incident.Kind.DUPLICATE_CHARGE).exclude(is_credited)
@@ -193,7 +182,7 @@ def _double_charges(period: Period, provider: str) -> Iterator[_Moved]:
 def _reversals(period: Period, provider: str) -> Iterator[_Moved]:
     # FeexPay's sources do not say that it gives its fee back, so the fee of the credit stays.
     incidents = Incident.objects.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT)
-    # A refund in FeexPay's dashboard shows as a reversal, too: closed as refunded, the money went back once.
+    # A refund in FeexPay's dashboard shows as a reversal too. One that staff closed as refunded counts as a refund.
     incidents = incidents.exclude(resolution=Incident.Resolution.REFUNDED)
     for code, currency, day, count, taken, _fees in _incidents(incidents, period, provider):
         yield code, currency, day, Figures(reversal_count=count, reversals=taken)
@@ -223,7 +212,7 @@ def _incidents(incidents: QuerySet[Incident], period: Period, provider: str) -> 
 def _by_day(rows: QuerySet[Any], at: str, period: Period, currency: str = "currency") -> Any:
     """Group the rows of the period by provider, currency and local day of the time `at`."""
     of_period = rows.filter(**{f"{at}__gte": period.start, f"{at}__lt": period.end}).order_by()
-    day = TruncDate(at, tzinfo=shop_time_zone())
+    day = TruncDate(at, tzinfo=shop_days.time_zone())
     return of_period.annotate(statement_currency=F(currency), day=day).values(*_KEY)
 
 
@@ -232,17 +221,6 @@ def _of(rows: QuerySet[Any], provider: str) -> QuerySet[Any]:
 
 
 def _ledger(period: Period, provider: str) -> dict[str, int]:
-    """The sums of the credit table in the period: no grouping by day, so a mistake there shows as a difference."""
+    """The sums of the credit table, not grouped by day, so that a mistake in the grouping shows as a difference."""
     rows = _of(Credit.objects.filter(created_at__gte=period.start, created_at__lt=period.end), provider)
     return dict(rows.order_by().values("currency").annotate(total=Sum("amount")).values_list("currency", "total"))
-
-
-def _sum(figures: Iterable[Figures]) -> Figures:
-    total = Figures()
-    for each in figures:
-        total += each
-    return total
-
-
-def _midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min), shop_time_zone())

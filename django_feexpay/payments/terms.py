@@ -116,7 +116,7 @@ def quote(*, user: Any, provider: str, amount: int, currency: str = "") -> Quote
 def quote_with(provider: Provider, amount: int, currency: str = "", *, user: Any = None) -> Quote:
     """`quote` for a provider row that the caller has read already."""
     amount, currency = _amount(amount), _currency(currency, provider.spec)
-    return _quoted(provider, amount, currency, rates.store_rate_for_user(user, currency, provider.spec.currency))
+    return _quote_at(provider, amount, currency, rates.store_rate_for_user(user, currency, provider.spec.currency))
 
 
 def validate(request: PaymentRequest) -> AgreedTerms:
@@ -135,7 +135,7 @@ def validate(request: PaymentRequest) -> AgreedTerms:
     otp = _otp(request.otp, spec)
     _check_urls(request)
     _check_price(request.user, request.merchant_reference, request.metadata, amount, currency)
-    quoted = _quoted(provider, amount, currency, rates.rate_for_user(request.user, currency, spec.currency))
+    quoted = _quote_at(provider, amount, currency, rates.rate_for_user(request.user, currency, spec.currency))
     return AgreedTerms(
         request=request, provider=provider, msisdn=msisdn, msisdn_hashes=msisdn_hashes(msisdn), otp=otp, quote=quoted
     )
@@ -207,7 +207,7 @@ def check_texts(request: PaymentRequest) -> None:
 
 
 def _check_metadata(metadata: Mapping[str, Any]) -> None:
-    """For the host's own code: the API's parser has checked it already."""
+    """Check the metadata of the host's own code; the API's parser has already checked that of a request."""
     try:
         written = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError):
@@ -248,7 +248,7 @@ def _currency(currency: str, spec: ProviderSpec) -> str:
     return currency or spec.currency
 
 
-def _quoted(provider: Provider, amount: int, currency: str, rate: Decimal | None) -> Quote:
+def _quote_at(provider: Provider, amount: int, currency: str, rate: Decimal | None) -> Quote:
     """Convert, add the fee, and check the provider's limits, which are about the charged amount."""
     spec = provider.spec
     price = amount if rate is None else money.convert(amount, currency, spec.currency, rate)

@@ -20,26 +20,27 @@ from django.db import connection
 from django_feexpay import cache_state, conf, rate_limit
 from django_feexpay.conf import feexpay
 from django_feexpay.models import WebhookDelivery
+from django_feexpay.payments import advisory_locks
 
 #: Different webhooks stored of an attempt or a payout without asking the other bounds. FeexPay sends a few.
 FREE_EACH = 5
 #: Different webhooks stored of an attempt or a payout in all.
 MAX_EACH = 50
-#: Webhooks stored beyond FREE_EACH, of the attempts of one user and of all users: a number in so many seconds.
+#: Webhooks stored beyond FREE_EACH, for the attempts of one user and of all users, as (number, seconds).
 OF_USER = (100, 3600)
 OF_ALL_USERS = (1000, 60)
 
 #: How long an unmatched webhook may still be matched: FeexPay's answer with the reference is minutes late at most.
 MATCHABLE = timedelta(hours=24)
 
-#: The names of limits that a process remembers. Addresses are chosen by strangers, so there must be an end to them.
+#: The most names of limits that a process remembers. Strangers choose the addresses, so their number must be bounded.
 _MAX_REMEMBERED = 10_000
 
 
 class _Limits:
     """Limits shared by all processes. While one is used up, this process does not ask the shared counter again.
 
-    Without a cache each process applies the limits for itself, in fixed windows.
+    Without a cache each process applies the limits on its own, in fixed windows.
     """
 
     def __init__(self) -> None:
@@ -50,7 +51,7 @@ class _Limits:
         return self._used_up.get((name, limit), 0.0) > conf.now().timestamp()
 
     def admits(self, name: str, limit: int, seconds: int) -> bool:
-        """Count one webhook; whether it is within the limit."""
+        """Count one webhook; True if it is within the limit."""
         if self.is_used_up(name, limit):
             return False
         wait = cache_state.attempt(lambda: rate_limit.wait_seconds(f"webhooks:{name}", limit, seconds), None)
@@ -90,9 +91,10 @@ def drops_unknown(sender: str) -> bool:
 
 
 def admits_unknown(sender: str) -> bool:
-    """Count one more webhook of an unknown reference; whether it may be stored. Call outside transactions.
+    """Count one more webhook of an unknown reference; True if it may be stored. Call it outside transactions.
 
-    sender: a hash of its address. It is counted first, so that one address alone cannot use up the limit of all.
+    sender: a hash of its address. The address is counted first, so that one address alone cannot use up the limit of
+    all.
     """
     if drops_unknown(sender):
         return False
@@ -107,10 +109,8 @@ def admits_known(user_id: Any) -> bool:
 
 
 def lock_unknown() -> None:
-    """Let one transaction at a time add an unknown webhook, so that `evict` is exact. SQLite has one writer anyway."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [0xFEEB])
+    """Let one transaction at a time add an unknown webhook, so that `evict` is exact."""
+    advisory_locks.lock(advisory_locks.UNKNOWN_WEBHOOKS)
 
 
 def evict() -> int:

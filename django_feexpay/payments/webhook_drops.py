@@ -1,4 +1,4 @@
-"""How many webhooks were dropped because of their number. Nothing of them is stored, so only this count tells of them.
+"""How many webhooks were dropped because there were too many. They are not stored, so this count is their only trace.
 
 The count is a row per minute in our own table of counters, so health can read it without a cache.
 """

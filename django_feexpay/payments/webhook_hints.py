@@ -27,7 +27,7 @@ logger = logging.getLogger("django_feexpay.webhooks")
 
 _MAX_FIELD_LENGTH = 64
 _MATCH_BATCH = 500
-#: Open hosted pages that are compared with the page a delivery names.
+#: At most this many open hosted pages are compared with the page that a delivery names.
 _MAX_PAGES = 50
 
 #: A delivery may name a credited page for this long after the attempt was created.
@@ -67,7 +67,7 @@ def receive(hint: WebhookHint, *, sender: str = "") -> None:
     if not hint.link and webhook_bounds.drops_unknown(sender) and not _is_known(hint):
         webhook_drops.note()
         return
-    # Limits are asked and the pace is kept outside transactions: the cache may be a table of this database, and fail.
+    # The limits and the pace use the cache outside transactions: it may be a table of this database, and fail.
     attempt = _attempt_named(hint)
     payout = _payout_named(hint) if attempt is None else None
     is_stored = _count_repeat_of_old_key(hint)
@@ -89,7 +89,7 @@ def receive(hint: WebhookHint, *, sender: str = "") -> None:
 
 
 def _log_known(attempt: Attempt | None, payout: Payout | None) -> None:
-    """Bind what a delivery is about, and log that it came."""
+    """Bind what a delivery is about to the log context, and log that it came."""
     if attempt is not None:
         provider: str = attempt.provider_code  # type: ignore[attr-defined]  # selected by _ATTEMPT
         log_context.bind(payment_id=attempt.payment_id, attempt_id=attempt.pk, provider=provider)
@@ -152,7 +152,7 @@ def match(attempt_id: UUID, gateway_reference: str = "") -> None:
 
 
 def match_payout(payout_id: UUID, gateway_reference: str) -> None:
-    """As `match`, for a payout."""
+    """Do as `match`, for a payout."""
     named = Q(attempt=None, payout=None, gateway_reference__in=spellings_of(gateway_reference))
     if WebhookDelivery.objects.filter(named | Q(payout=payout_id)).update(payout=payout_id):
         payout_polls.make_due_now(Payout.objects.get(pk=payout_id))

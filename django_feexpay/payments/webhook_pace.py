@@ -48,7 +48,7 @@ def make_due_now(attempt: Attempt, user_id: Any) -> None:
         if attempt.next_poll_at is not None and attempt.next_poll_at.timestamp() <= at:
             return
         cache_state.put(name, end, end - now)
-        if at > now:  # delayed by the user's queue, it takes no place in the queue of all users
+        if at > now:  # delayed by its user's queue, it takes no place in the queue of all users
             break
     soon = conf.now() + timedelta(seconds=at - now)
     if attempt.life_status is Status.SUCCESSFUL:

@@ -1,4 +1,4 @@
-"""How many webhooks were rejected, by hour. Nothing of them is stored, so only this count and the log tell of them."""
+"""How many webhooks were rejected, by hour. They are not stored, so this count and the log are their only trace."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _KEPT_SECONDS = (_HOURS + 1) * 3600
 
 
 def note(now: datetime) -> None:
-    """Count one. Never raises."""
+    """Count one rejected webhook. Never raises."""
     _tally.note(_name(now))
 
 
@@ -28,7 +28,7 @@ def _name(at: datetime) -> str:
 
 
 def _write(name: str, number: int) -> None:
-    """Only in a cache that counts: strangers must not be able to make the database write."""
+    """Write only into a cache that counts: strangers must not be able to make the database write."""
     if cache_counts():
         cache_state.count_up(name, _KEPT_SECONDS, number)
 

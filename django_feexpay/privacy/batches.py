@@ -10,14 +10,14 @@ from django.db.models import Q, QuerySet
 
 from django_feexpay.payments.durability import durable
 
-#: Rows in one transaction: a few hundredths of a second.
+#: Rows in one transaction, which then takes a few hundredths of a second.
 BATCH = 1_000
 
 Stop = Callable[[], bool]
 
 
 class StoppedError(Exception):
-    """The caller must stop between two batches; what is done stays done. `done`: the sum until then."""
+    """The caller had to stop between two batches; what is done stays done. `done`: the sum until then."""
 
     def __init__(self, done: int) -> None:
         super().__init__(done)
@@ -36,14 +36,14 @@ def in_batches(
     unneeded: Callable[[QuerySet[Any]], QuerySet[Any]] = everything,
     size: int = 0,
 ) -> int:
-    """Call `work` with the rows of one batch after the other, each in its own transaction; the sum of its answers.
+    """Call `work` with one batch of rows after the other, each in its own transaction; return the sum of its results.
 
-    `rows` is read once through, in its order, by one column of its own table with an index. `unneeded` leaves out what
-    other tables still need, and is asked about the rows of one batch only: about the whole table the planner may guess
+    `rows` is read once, in its order: by one column of its own table that has an index. `unneeded` leaves out what
+    other tables still need. It is applied to the rows of one batch only: for the whole table the planner may guess
     wrong and join all of it for each batch. `size`: rows in one batch, 0 for BATCH.
-    The rows are locked in the transaction of `work`, which reads their conditions again under the lock. Rows that
-    another transaction has locked are left to the next run, so nothing here waits for a payment, and no payment for
-    more than one batch.
+    The rows are locked in the transaction of `work`, which checks their conditions again under the lock. Rows that
+    another transaction has locked are left for the next run. So nothing here waits for a payment, and no payment waits
+    for more than one batch.
     Raises: StoppedError between two batches. Safe to repeat: as `work`.
     """
     name = str(rows.query.order_by[0])
@@ -69,7 +69,7 @@ def _work_on(rows: QuerySet[Any], work: Callable[[QuerySet[Any]], int]) -> int:
 
 
 def deleted(rows: QuerySet[Any]) -> int:
-    """Delete the rows of a batch, and what belongs to them; how many rows of the batch."""
+    """Delete the rows of a batch and what belongs to them; return how many rows of the batch."""
     return rows.delete()[1].get(rows.model._meta.label, 0)
 
 

@@ -62,7 +62,7 @@ _PENDING = list(statuses_of(PublicStatus.PENDING))
 
 
 def ready(payments: QuerySet[Payment], now: datetime) -> QuerySet[Payment]:
-    """Those of these payments that have ended, and whose money is on no way."""
+    """The payments among these that have ended and for which no money is still moving in either direction."""
     here = OuterRef("pk")
     open_attempt = Attempt.objects.filter(payment=here, status__in=_PENDING)
     open_refund = Refund.objects.filter(payment=here, state__in=[Refund.State.PROPOSED, Refund.State.APPROVED])
@@ -77,7 +77,7 @@ def ready(payments: QuerySet[Payment], now: datetime) -> QuerySet[Payment]:
 
 
 def old_payments(now: datetime) -> QuerySet[Payment]:
-    """The payments that are so old that their payer is erased, if they are `ready`."""
+    """The payments so old that their payer is erased, once they are `ready`."""
     old = Payment.objects.filter(created_at__lte=now - feexpay.retention["payers"], pseudonym="")
     return old.order_by("created_at")
 
@@ -106,7 +106,7 @@ def preview(subject: Subject) -> Preview:
 
 
 def erase(subject: Subject, *, actor: str, source: Source, reason: str = "", stop: Stop = lambda: False) -> Erasure:
-    """Erase a person now, as far as payments have ended; the purge does the rest.
+    """Erase a person now, as far as their payments have ended; the purge does the rest.
 
     `actor`: the primary key of a user, or the name of a command.
     Changes: Payment, Attempt, Payout, Checkout (columns about the payer), WebhookDelivery (bodies), IdempotencyRecord,
@@ -132,7 +132,7 @@ def erase(subject: Subject, *, actor: str, source: Source, reason: str = "", sto
 
 
 def continue_waiting(stop: Stop = lambda: False) -> int:
-    """Continue every erasure that waits; how many payments were erased.
+    """Continue every erasure that waits; return how many payments were erased.
 
     Changes: as `erase`. Raises: StoppedError. Safe to repeat: yes.
     """
@@ -146,7 +146,7 @@ def continue_waiting(stop: Stop = lambda: False) -> int:
 
 
 def erase_old(now: datetime, stop: Stop = lambda: False) -> int:
-    """Erase the payers of payments whose time is over; how many payments.
+    """Erase the payers of payments that have been kept long enough; return how many payments.
 
     Changes: as `erase`. Raises: StoppedError. Safe to repeat: yes.
     """
@@ -155,7 +155,7 @@ def erase_old(now: datetime, stop: Stop = lambda: False) -> int:
 
 
 def _advance(row: Erasure, subject: Subject, stop: Stop) -> int:
-    """Erase the payments that are ready, and note what is left."""
+    """Erase the payments that are ready, and record how many are left; return how many payments were erased."""
     payments = subject.payments().filter(created_at__lte=row.asked_at)
     work = partial(_erase_payers, hashes=subject.hashes)
     unneeded = partial(ready, now=conf.now())
@@ -215,7 +215,7 @@ def _erase_payers(payments: QuerySet[Payment], hashes: list[str] | None) -> int:
 
 
 def _erase_bodies(payment_ids: list[Any]) -> None:
-    """Bodies of webhooks, except those that prove by their echo what they are about (invariant I8)."""
+    """Erase the bodies of webhooks, except those whose echo proves what they are about (invariant I8)."""
     for about in ("attempt", "payout"):
         deliveries = WebhookDelivery.objects.filter(**{f"{about}__payment__in": payment_ids}).exclude(body={})
         own = deliveries.filter(**{f"{about}__gateway_reference": F("gateway_reference")}).values("pk")
@@ -223,10 +223,10 @@ def _erase_bodies(payment_ids: list[Any]) -> None:
 
 
 def _pseudonym(payment: Payment) -> str:
-    """The same for the payments of one order, and for no others: two charges of an order are seen as such.
+    """A pseudonym that all payments of one order share, and no other: two charges of one order stay recognisable.
 
-    A keyed hash: trying all primary keys does not find the user. An order keeps the pseudonym that an older key of
-    HASH_KEY made, as long as that key is listed.
+    It is a keyed hash, so the user cannot be found by trying all primary keys. An order keeps the pseudonym that an
+    older key of HASH_KEY made, as long as that key is listed.
     """
     keys = feexpay.hash_keys
     order = f"{payment.user_id}:{payment.merchant_reference}" if payment.merchant_reference else str(payment.pk)

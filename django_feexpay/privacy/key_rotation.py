@@ -3,10 +3,9 @@
 Rows are taken in batches, each in its own short transaction. A row that a payment holds at that moment is left for the
 next pass, so no payment waits and nothing can deadlock. What is done stays done: a run that was killed continues where
 it stopped, because only rows of an older key are looked for.
-
-A keyed hash needs the number to be made again, and the number is erased some time after the payment is settled. Such a
-hash becomes new if the same number is still known from another attempt. Otherwise it stays as it is: it is found as
-long as its key is listed, and `erase_old_hashes` removes it.
+A keyed hash can only be made again from the number, and the number is erased some time after the payment is settled.
+Such a hash is replaced if the same number is still known from another attempt. Otherwise it stays as it is: it can be
+found as long as its key is listed, and `erase_old_hashes` removes it.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ logger = logging.getLogger("django_feexpay.privacy")
 
 #: Few enough that a payment never waits long for one of these rows.
 BATCH = 200
-#: Rows that payments held are tried again in so many passes.
+#: Rows that payments held are tried again in at most this many passes.
 PASSES = 5
 
 Model = TypeVar("Model", bound=models.Model)
-#: Called after each batch with what was looked at and the rows done so far.
+#: Called after each batch with what was processed and the rows done so far.
 Progress = Callable[[str, int], None]
 
 
@@ -92,9 +91,9 @@ def rotate(*, batch: int = BATCH, progress: Progress = lambda what, done: None) 
 
 
 def erase_old_hashes(*, batch: int = BATCH, progress: Progress = lambda what, done: None) -> Rotation:
-    """Erase the hashes of older keys whose number is erased, after a key became known to others.
+    """Erase the hashes of older keys whose number is erased, after such a key became known to others.
 
-    Those payments are then no longer found by their number; the masked number stays.
+    Those payments can then no longer be found by their number; the masked number stays.
     Changes: Attempt, and one StaffAction if there was something to do. Safe to repeat: yes.
     """
     done = Rotation()
@@ -128,7 +127,7 @@ def _recorded(done: Rotation) -> Rotation:
 
 
 def _sealed_models() -> list[type[models.Model]]:
-    """The models with encrypted columns, so that a new one needs no line here."""
+    """The models with encrypted columns, found so that a new one needs no line here."""
     return [model for model in apps.get_app_config("feexpay").get_models() if _sealed_names(model)]
 
 
@@ -148,7 +147,10 @@ def _hashed_with_old_key(rows: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def _batches(rows: QuerySet[Any], size: int) -> Iterator[list[Any]]:
-    """The primary keys of `rows` in ascending order. Rows that stop matching meanwhile are not skipped over."""
+    """The primary keys of `rows` in batches, in ascending order.
+
+    Rows that stop matching meanwhile cause no other row to be skipped.
+    """
     last = None
     while True:
         rest = rows if last is None else rows.filter(pk__gt=last)
@@ -162,7 +164,7 @@ def _batches(rows: QuerySet[Any], size: int) -> Iterator[list[Any]]:
 def _locked(rows: QuerySet[Model]) -> QuerySet[Model]:
     """Lock the rows that no other transaction holds. SQLite has one writer anyway.
 
-    Without an order: that of an attempt would join its payment, and lock it, too.
+    They are locked without an order: the order of attempts would join their payments and lock these too.
     """
     rows = rows.order_by()
     if connection.features.has_select_for_update_skip_locked:
@@ -209,7 +211,7 @@ def _encrypt_again(rows: list[Any], name: str, done: Rotation) -> None:
 
 
 def _hash_again(attempts: QuerySet[Attempt]) -> int:
-    """Replace the old hashes of these attempts' numbers, in all rows that hold them; the count of attempts."""
+    """Replace the old hashes of these attempts' numbers in all rows that hold them; return how many attempts."""
     replaced: dict[str, str] = {}
     for attempt in attempts:
         if msisdn := _msisdn_of(attempt):

@@ -1,8 +1,8 @@
-"""Erase the numbers and the details of payers as soon as nothing needs them.
+"""Erase the numbers and the details of payers as soon as they are no longer needed.
 
 Names, e-mail address and code are erased when FeexPay has them, in the same update (`payments.sending`); what a crash
-left is erased here. The number is kept for a while after the payment has ended: a payer who tries again need not type
-it again. A payout needs it too. Afterwards only its keyed hash and its mask are left.
+left behind is erased here. The number is kept for a while after the payment has ended, so that a payer who tries again
+need not type it again. A payout needs it too. After that only its keyed hash and its mask are left.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DETAILS_AFTER = timedelta(minutes=5)
 
 
 def with_number(now: datetime) -> QuerySet[Attempt]:
-    """The attempts that ended so long ago that their number is erased, if it is `unneeded`."""
+    """The attempts that ended so long ago that their number is erased once it is `unneeded`."""
     ended = Attempt.objects.filter(
         msisdn_sealed__isnull=False, settled_at__lte=now - feexpay.retention["numbers"], status__in=_ENDED
     )
@@ -32,10 +32,10 @@ def with_number(now: datetime) -> QuerySet[Attempt]:
 
 
 def unneeded(attempts: QuerySet[Attempt]) -> QuerySet[Attempt]:
-    """Those of these attempts whose number nothing needs.
+    """The attempts among these whose number is no longer needed.
 
-    It is needed while a refund of the attempt waits for its payout. Where payouts are switched on, also while an
-    incident of the attempt is open: its money may go back by a payout.
+    It is needed while a refund of the attempt waits for its payout. If payouts are switched on, it is also needed while
+    an incident of the attempt is open: its money may go back by a payout.
     """
     waiting = Refund.objects.filter(
         attempt=OuterRef("pk"), way=Refund.Way.PAYOUT, state__in=[Refund.State.PROPOSED, Refund.State.APPROVED]
@@ -53,7 +53,7 @@ def with_details(now: datetime) -> QuerySet[Attempt]:
 
 
 def of_ended_payouts(now: datetime) -> QuerySet[Payout]:
-    """The payouts that ended and still have the number."""
+    """The payouts that ended and still hold the number."""
     return Payout.objects.filter(~Q(state__in=sorted(LIVE_PAYOUTS)), msisdn_sealed__isnull=False).order_by("id")
 
 
@@ -66,9 +66,10 @@ def erase_details(rows: QuerySet[Attempt]) -> int:
 
 
 def erase_unneeded(stop: Stop = lambda: False) -> int:
-    """Erase the numbers and details that are no longer needed; how many rows. The background work calls it each minute.
+    """Erase the numbers and details that are no longer needed; return how many rows.
 
-    Changes: Attempt. Safe to repeat: yes, also at the same time. After `stop` the next call continues.
+    The background work calls it each minute.
+    Changes: Attempt. Safe to repeat: yes, also concurrently. After `stop` the next call continues.
     """
     now, count = conf.now(), 0
     try:

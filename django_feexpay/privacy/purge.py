@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from django.db import IntegrityError
@@ -19,6 +19,7 @@ from django_feexpay import conf, report_files
 from django_feexpay.conf import feexpay
 from django_feexpay.models import PaymentEvent, Purge
 from django_feexpay.payments.durability import durable
+from django_feexpay.payments.reconciliation.nightly import latest_night
 from django_feexpay.privacy import erasure, retention
 from django_feexpay.privacy.batches import Stop, StoppedError, in_batches
 
@@ -56,9 +57,9 @@ def run(*, source: Source, stop: Stop = lambda: False) -> Purge:
 
 
 def run_nightly(*, source: Source, stop: Stop = lambda: False) -> Purge | None:
-    """Run tonight's purge if it is due; None if it is not, or another process runs it. Then it costs one statement.
+    """Run tonight's purge if it is due; None if it is not due or another process runs it, which costs one statement.
 
-    One that was stopped, or lost its process, is continued.
+    A purge that was stopped or lost its process is continued.
     Changes: as `run`. Safe to repeat: yes, also concurrently.
     """
     claimed = claim(conf.now(), source)
@@ -67,9 +68,9 @@ def run_nightly(*, source: Source, stop: Stop = lambda: False) -> Purge | None:
 
 def claim(now: datetime, source: Source) -> Purge | None:
     """Claim tonight's purge. Changes: Purge. Safe to repeat: yes."""
-    night = _tonight(now)
-    if night is None:
+    if feexpay.purge_at is None:
         return None
+    night = latest_night(feexpay.purge_at, now)
     known = Purge.objects.filter(night=night).first()
     if known is None:
         try:
@@ -87,15 +88,10 @@ def claim(now: datetime, source: Source) -> Purge | None:
     return known
 
 
-def _tonight(now: datetime) -> date | None:
-    at = feexpay.purge_at
-    return None if at is None else (now.astimezone(UTC) - timedelta(hours=at.hour, minutes=at.minute)).date()
-
-
 def _work(purge: Purge, stop: Stop) -> Purge:
     """Do every step, adding to the counts of the row after each."""
     now = conf.now()
-    watched = _beating(purge, stop)
+    watched = _with_heartbeat(purge, stop)
     try:
         for name, step in _steps(purge, now, watched):
             _add(purge, name, step())
@@ -130,8 +126,8 @@ def _delete_files() -> int:
     return count
 
 
-def _beating(purge: Purge, stop: Stop) -> Stop:
-    """`stop`, which also writes the heartbeat now and then."""
+def _with_heartbeat(purge: Purge, stop: Stop) -> Stop:
+    """`stop`, wrapped so that calling it also writes the heartbeat now and then."""
     last = time.monotonic()
 
     def stops() -> bool:

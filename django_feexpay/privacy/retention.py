@@ -35,8 +35,8 @@ from django_feexpay.privacy.batches import deleted, everything
 
 Rows = QuerySet[Any]
 
-#: The shortest time that a setting may name. A client repeats a request for 72 hours; a missed nightly comparison is
-#: looked for among those of a month.
+#: The shortest time that a setting may name. A client repeats a request for 72 hours, and a missed nightly comparison
+#: is searched for within a month.
 LEAST: Mapping[str, timedelta] = {
     "numbers": timedelta(hours=1),
     "delivery_bodies": timedelta(days=1),
@@ -51,15 +51,16 @@ LEAST: Mapping[str, timedelta] = {
 }
 
 _PENDING = list(statuses_of(PublicStatus.PENDING))
-#: Counters end by themselves, after an hour at most.
+#: Counters expire by themselves, after an hour at most.
 _COUNTERS = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of rows. `old`: those whose time is over, ordered by one column. `unneeded`: those of them that go.
+    """One kind of rows, which rows of it are purged, and how.
 
-    `work`: purges a batch; how many rows.
+    `old`: the rows whose time is over, ordered by one column. `unneeded`: keeps those of them to purge. `work`: purges
+    a batch and returns how many rows.
     """
 
     name: str
@@ -73,7 +74,7 @@ class Kind:
 
 
 def limit_of(kind: str, now: datetime) -> datetime:
-    """Rows of this kind that are older are purged."""
+    """The time before which rows of this kind are purged."""
     return now - feexpay.retention[kind]
 
 
@@ -86,7 +87,7 @@ def delivery_bodies(now: datetime) -> QuerySet[WebhookDelivery]:
 
 
 def without_proof(rows: Rows) -> Rows:
-    """Without deliveries of another reference, whose echo proves what they are about (invariant I8)."""
+    """Leave out deliveries of another reference, whose echo proves what they are about (invariant I8)."""
     for about in ("attempt", "payout"):
         reference = f"{about}__gateway_reference"
         unnamed = Q(**{reference: None}) | ~Q(**{reference: F("gateway_reference")})
@@ -99,9 +100,9 @@ def deliveries(now: datetime) -> QuerySet[WebhookDelivery]:
 
 
 def about_ended(rows: Rows) -> Rows:
-    """The deliveries about nothing we know, about attempts that are paid or failed, and about payouts that ended.
+    """The deliveries about nothing that we know, about attempts that are paid or failed, and about payouts that ended.
 
-    One about a refused or expired attempt stays: before a payer may try again, FeexPay is asked because of it.
+    A delivery about a refused or expired attempt stays: because of it, FeexPay is asked before a payer may try again.
     """
     ended = Q(attempt=None, payout=None) | Q(attempt__status__in=[Status.SUCCESSFUL, Status.FAILED])
     ended |= Q(payout__isnull=False) & ~Q(payout__state__in=sorted(LIVE_PAYOUTS))
@@ -116,7 +117,7 @@ def idempotency(now: datetime) -> QuerySet[IdempotencyRecord]:
 
 
 def of_ended(rows: Rows) -> Rows:
-    """The keys of payments that ended so long ago, too."""
+    """Only the idempotency keys of payments that ended before the same limit."""
     ended = Payment.objects.filter(settled_at__lte=limit_of("idempotency", conf.now())).exclude(status__in=_PENDING)
     return _whose_payment(rows, ended)
 
@@ -129,12 +130,15 @@ def outbox(now: datetime) -> QuerySet[OutboxMessage]:
 
 
 def of_paid(rows: Rows) -> Rows:
-    """Those of paid payments. The others stay: a late success is announced as such if a failure was announced."""
+    """Only the messages of paid payments.
+
+    The others stay, so that a late success is announced as one after a failure.
+    """
     return _whose_payment(rows, Payment.objects.filter(status=Status.SUCCESSFUL))
 
 
 def _whose_payment(rows: Rows, payments: QuerySet[Payment]) -> Rows:
-    """A subquery and not a join, because SQLite begins such a join with all these payments, for each batch of rows."""
+    """A subquery and not a join, because SQLite would start such a join from all these payments, for each batch."""
     return rows.filter(Exists(payments.filter(pk=OuterRef("payment_id"))))
 
 
@@ -142,14 +146,17 @@ def _whose_payment(rows: Rows, payments: QuerySet[Payment]) -> Rows:
 
 
 def discrepancies(now: datetime) -> QuerySet[Discrepancy]:
-    """The discrepancies that ended, and that no younger comparison found."""
+    """The discrepancies that ended and that no later comparison found again."""
     limit = limit_of("comparisons", now)
     old = Discrepancy.objects.exclude(state=Discrepancy.State.OPEN).filter(found_at__lte=limit)
     return old.exclude(ended_at__gt=limit).exclude(last_comparison__started_at__gt=limit).order_by("id")
 
 
 def comparisons(now: datetime) -> QuerySet[Comparison]:
-    """The comparisons that no discrepancy needs. The newest nightly one stays: the next nights follow from it."""
+    """The comparisons that no discrepancy refers to.
+
+    The newest nightly one stays, because the next nights follow from it.
+    """
     old = Comparison.objects.filter(started_at__lte=limit_of("comparisons", now))
     kept = Discrepancy.objects.exclude(pk__in=discrepancies(now).order_by().values("pk"))
     for name in ("comparison", "last_comparison", "ended_by"):
@@ -181,7 +188,7 @@ def prompt_lifts(now: datetime) -> QuerySet[PromptLift]:
 
 
 def purges(now: datetime) -> QuerySet[Purge]:
-    """Old purges, without the one that says since when messages are kept."""
+    """Old purges, except the one that tells since when messages are kept."""
     old = Purge.objects.filter(started_at__lte=limit_of("purges", now))
     newest = Purge.objects.filter(outbox_before__isnull=False).order_by("-outbox_before").values("pk")[:1]
     return old.exclude(pk__in=newest).order_by("id")

@@ -1,8 +1,8 @@
-"""Everything that the tables hold on a person, as JSON.
+"""Everything that the tables hold about a person, as JSON.
 
 Every column of every row is written, encrypted ones decrypted, so a new column is exported without a change here. Only
-the members of staff who acted are left out: they are other persons. It is written payment by payment: a person with
-many payments needs no more memory.
+the members of staff who acted are left out, because they are other persons. The export is written payment by payment,
+so a person with many payments needs no more memory.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from django_feexpay.privacy.subjects import Subject
 Row = dict[str, Any]
 Pieces = Generator[bytes, None, None]
 
-#: The tables of a payment: the way from a row to its payment.
+#: The tables of a payment, each with the lookup from a row to its payment.
 OF_A_PAYMENT: Mapping[type[models.Model], str] = {
     Attempt: "payment",
     PaymentEvent: "payment",
@@ -69,7 +69,7 @@ _AT_ONCE = 200
 
 
 def pieces(subject: Subject, *, actor: str, source: PaymentEvent.Source, reason: str = "") -> Pieces:
-    """One JSON object about a person, in UTF-8, piece by piece. Recorded before the first piece.
+    """One JSON object about a person, in UTF-8, piece by piece. The export is recorded before the first piece.
 
     `actor`: the primary key of a user, or the name of a command. Changes: StaffAction. Safe to repeat: yes.
     """

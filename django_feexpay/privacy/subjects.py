@@ -43,7 +43,7 @@ class Subject:
         return Attempt.objects.filter(msisdn_hash__in=self.hashes)
 
     def prompt_lifts(self) -> QuerySet[PromptLift]:
-        """Those of the number. A lift knows no user."""
+        """The prompt lifts of the number. A lift does not record a user."""
         return PromptLift.objects.filter(msisdn_hash__in=self.hashes or [])
 
 
@@ -57,7 +57,7 @@ def of_user(name: str) -> Subject:
 
 
 def of_number(number: str) -> Subject:
-    """The subject with this number, in any usual writing. Raises: UnknownSubjectError."""
+    """The subject with this number, in any usual notation. Raises: UnknownSubjectError."""
     found = possible_msisdns(PrivateText(number))
     if not found:
         raise UnknownSubjectError("this is not a phone number of a country with a provider")

@@ -25,7 +25,7 @@ class SecretsManager:
         self._name = name
 
     def read(self) -> Mapping[str, str]:
-        """Raises: SecretsError."""
+        """The strings of the secret. Raises: SecretsError."""
         if not self._name:
             raise SecretsError("SECRETS_NAME names no secret of AWS Secrets Manager")
         where = f"The secret {self._name} of AWS Secrets Manager"
@@ -63,7 +63,7 @@ _reading = threading.local()
 
 
 class _NotWhileReading(logging.Filter):
-    """At DEBUG botocore logs whole replies, and requests with their session token."""
+    """Drops records while a secret is read: at DEBUG botocore logs whole replies, and session tokens."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not getattr(_reading, "now", False)

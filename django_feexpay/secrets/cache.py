@@ -14,7 +14,7 @@ from django_feexpay.secrets.source import SecretsError
 
 logger = logging.getLogger("django_feexpay.secrets")
 
-#: After a failure the source is asked again so soon.
+#: After a failure the source is asked again after this time.
 RETRY_SECONDS = 30.0
 #: However often FeexPay refuses a key, the source is asked at most once in this time.
 FORCED_EVERY_SECONDS = 10.0
@@ -22,7 +22,7 @@ FORCED_EVERY_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """For the diagnosis. `age_seconds`: of the values in use. `problem`: why the last read failed, else ""."""
+    """What the diagnosis shows. `age_seconds`: of the values in use. `problem`: why the last read failed, else ""."""
 
     age_seconds: float
     problem: str

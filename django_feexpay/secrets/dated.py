@@ -1,4 +1,4 @@
-"""Secrets with an end: `fp_old until 2026-12-31`. Until then the old one is accepted beside the new one."""
+"""Secrets with an end: `fp_old until 2026-12-31`. Until then the old one is accepted as well as the new one."""
 
 from __future__ import annotations
 

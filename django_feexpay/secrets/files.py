@@ -24,7 +24,7 @@ class Files:
         self._variables, self._environ = tuple(variables), environ
 
     def read(self) -> Mapping[str, str]:
-        """Raises: SecretsError for a file that cannot be read or is empty."""
+        """The content of each file. Raises: SecretsError for a file that cannot be read or is empty."""
         found = PrivateDict()
         for variable in self._variables:
             if path := self._path(variable):

@@ -26,7 +26,7 @@ class KeyValue:
         self._mount, _, self._path = name.strip("/").partition("/")
 
     def read(self) -> Mapping[str, str]:
-        """Raises: SecretsError."""
+        """The strings at the path. Raises: SecretsError."""
         where = f"{self._mount}/{self._path} of Vault"
         if not self._path:
             raise SecretsError("SECRETS_NAME names no mount and path of Vault, for example secret/shop/feexpay")

@@ -1,4 +1,4 @@
-"""Tags for the pages of Django's own admin views, which know nothing of our context."""
+"""Tags for the pages of Django's own admin views, which do not have our context."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ register = template.Library()
 
 @register.inclusion_tag("admin/feexpay/overview/body.html", takes_context=True)
 def feexpay_overview(context: Any) -> dict[str, Any]:
-    """The front page of the back office; nothing for staff who may see none of it."""
+    """The front page of the back office; nothing for staff who may not see any of it."""
     request = context.request
     return overview.sections(request) if overview.may_open(request) else {}
 
@@ -31,7 +31,7 @@ def feexpay_cells(cells: Sequence[str], headers: Sequence[dict[str, Any]]) -> li
 
 @register.simple_tag
 def feexpay_empty_list(changelist: Any) -> str:
-    """What staff read in place of the rows, when there are none and no filter hides them."""
+    """What staff read instead of rows when there are none and no filter hides them."""
     return words_for(changelist.opts.model_name)
 
 

@@ -67,7 +67,7 @@ class _Watch:
     def _end_reads(self, now: float) -> None:
         for deadline in list(self._waiting):
             if deadline.is_over and now > deadline.ends_at + _CLOSE_AFTER_SECONDS:
-                self._waiting.discard(deadline)  # the problem was sent: let the server wait for no rest of the body
+                self._waiting.discard(deadline)  # the problem was sent, so the server need not wait for the rest
                 _shut(deadline.connection, socket.SHUT_RDWR)
             elif not deadline.is_over and now > deadline.ends_at:
                 deadline.is_over = True

@@ -30,7 +30,7 @@ HIDDEN = "***"
 #: Django's loggers that write the path of a request.
 LOGGERS = ("django.request", "django.server")
 
-#: Where the environ of a WSGI server holds the path.
+#: The keys under which the environ of a WSGI server holds the path.
 _PATHS_IN_META = ("PATH_INFO", "RAW_URI", "REQUEST_URI")
 
 #: The rest of a path, and its last slash.

@@ -12,7 +12,7 @@ from shop.sign_in import LimitedSignInForm
 
 
 class SignInForm(LimitedSignInForm, AdminAuthenticationForm):
-    """For staff."""
+    """The sign-in form for staff."""
 
 
 class ShopAdminSite(AdminSite):

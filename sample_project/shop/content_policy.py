@@ -28,7 +28,7 @@ class ContentPolicyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self._get_response(request)
-        # Django's error pages of DEBUG have inline styles and scripts.
+        # Django's error pages with DEBUG have inline styles and scripts.
         if not (settings.DEBUG and response.status_code in _DEBUG_PAGES):
             response.headers.setdefault(_HEADER, OWN_FILES_ONLY)
         return response

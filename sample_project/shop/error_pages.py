@@ -31,13 +31,13 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Mostly staff without the permission of an admin page."""
+    """Answer 403: mostly to staff without the permission of an admin page."""
     return _answer(request, "permission_denied", HTTPStatus.FORBIDDEN)
 
 
 @csrf_exempt  # a POST to a wrong address gets 404, not a CSRF error
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Also the last URL pattern below /api/, so that the API answers JSON while DEBUG is on."""
+    """Answer 404. It is also the last URL pattern below /api/, so that the API answers JSON while DEBUG is on."""
     hint = "" if request.path.endswith("/") else _("Every address of this API ends with a slash.")
     return _answer(request, "not_found", HTTPStatus.NOT_FOUND, hint)
 

@@ -39,7 +39,7 @@ class LimitedSignInForm(AuthenticationForm):
         return self.cleaned_data
 
     def _count(self, request: HttpRequest, account: str) -> None:
-        """Raises: ValidationError. The password is not checked then, be it right or wrong."""
+        """Count the attempt. Raises: ValidationError; then the password is not checked, right or wrong."""
         try:
             self.wait_seconds = math.ceil(seconds_to_wait(request, account))
         except Unavailable as error:

@@ -38,7 +38,7 @@ class SignInThrottle(SimpleRateThrottle):
         self._wait = 0.0
 
     def counted(self, address: str, account: str) -> str:
-        """What the guesses are counted for."""
+        """The key under which the guesses are counted."""
         raise NotImplementedError
 
     def allow_request(self, request: Request, view: APIView | None) -> bool:

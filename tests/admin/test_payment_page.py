@@ -24,7 +24,7 @@ from django_feexpay.privacy import erasure, subjects
 from tests.admin.conftest import StaffClient, StartPayment, deliver, page_of
 from tests.admin.recording_transport import RecordingGateway
 from tests.conftest import Configure
-from tests.payments.behind_our_back import tamper
+from tests.payments.tampering import tamper
 
 pytestmark = pytest.mark.django_db
 

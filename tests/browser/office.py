@@ -66,7 +66,7 @@ def stop_orange() -> None:
     """Orange answers five payments in a row with "in maintenance", so its circuit breaker opens."""
     down = OutcomeUnknownError()
     down.code = IN_MAINTENANCE
-    for _call in range(circuit_breaker.IN_A_ROW):
+    for _call in range(circuit_breaker.FAILURES_IN_A_ROW):
         seen = CallSeen("collect", down.code, 0.0, provider_code="orange_sn", http_status=503, error=down)
         circuit_breaker.record(seen)
 

@@ -246,7 +246,7 @@ def test_two_workers_send_one_notice_outside_transactions(
         try:
             for _ in range(20):
                 start.wait(30)
-                alerts.look(now)
+                alerts.update(now)
                 alerts.send(now)
                 start.wait(30)
         finally:

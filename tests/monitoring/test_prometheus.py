@@ -235,8 +235,8 @@ def wait_for(prometheus: str, expression: str) -> None:
         try:
             if query(prometheus, expression):
                 return
-        except requests.ConnectionError:
-            pass
+        except (requests.ConnectionError, requests.JSONDecodeError):
+            pass  # while it starts, it refuses the connection or answers 503 with a plain text
         assert time.monotonic() < give_up_at, expression
         time.sleep(0.2)
 

@@ -1,4 +1,4 @@
-"""What tests of comparisons share: rows of FeexPay's history, a settled payment, the discrepancies found."""
+"""What the tests of comparisons share: rows of FeexPay's history, a settled payment, the discrepancies found."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def page(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
 
 @pytest.fixture
 def watch(gateway: ModelGateway, guard: Guard) -> Watch:
-    """It notes what FeexPay is asked, and with which deadlines."""
+    """A transport that records what FeexPay is asked, and with which deadlines."""
     guard.inner = watch = Watch(guard.inner)
     return watch
 

@@ -78,7 +78,7 @@ def test_repeated_code(begin: Begin) -> None:
 def test_double_tap_does_not_take_the_probe(begin: Begin, clock: Clock) -> None:
     """Otherwise a payer who keeps tapping keeps the circuit open."""
     begin(merchant_reference="order-1")
-    for _ in range(circuit_breaker.IN_A_ROW):
+    for _ in range(circuit_breaker.FAILURES_IN_A_ROW):
         circuit_breaker.record(
             CallSeen(operation="collect", outcome="not_sent", seconds=0.1, provider_code="mtn_bj", error=NotSentError())
         )

@@ -18,14 +18,14 @@ from django_feexpay.background.worker import Worker
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Payment, StaffAction, StaffChain
 from django_feexpay.payments import ledger, staff_actions
-from django_feexpay.payments.audit import anchors
+from django_feexpay.payments.audit import anchors, verification
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.staff_actions import Action
 from tests.conftest import Configure
-from tests.payments.behind_our_back import execute, tamper
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock, only_attempt
+from tests.payments.tampering import execute, tamper
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +35,7 @@ BECAUSE = Cause(source=Source.WORKER, because="test")
 @pytest.fixture
 def directory(tmp_path: Path, configure: Configure, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The directory of the anchors, which are written and read in pages of two lines; it is noon."""
-    monkeypatch.setattr(anchors, "_LINES", 2)
+    monkeypatch.setattr(verification, "PAGE", 2)
     configure(AUDIT_ANCHORS=str(tmp_path))
     clock.at = clock.at.replace(hour=12)
     return tmp_path

@@ -26,10 +26,10 @@ from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.staff_actions import Action
 from tests.conftest import Configure
-from tests.payments.behind_our_back import execute, tamper, triggers_off
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import only_attempt
+from tests.payments.tampering import execute, tamper, triggers_off
 from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db

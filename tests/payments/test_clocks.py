@@ -27,7 +27,7 @@ from django_feexpay.monitoring import health
 from django_feexpay.payments import idempotency, leases, outbox, webhook_hints
 from django_feexpay.payments.admission import circuit_breaker, rate_budget
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.idempotency import AlreadyAnswered, Key
+from django_feexpay.payments.idempotency import AlreadyAnswered
 from django_feexpay.payments.invariants import INVARIANTS
 from django_feexpay.payments.poll_schedule import longest_waits, next_poll_time
 from django_feexpay.payments.reconciliation import nightly
@@ -246,7 +246,7 @@ def test_payment_dated_next_year_is_no_double_tap(begin: Begin, gateway: ModelGa
 def test_key_without_a_stored_answer_is_answered_from_its_payment(
     begin: Begin, gateway: ModelGateway, clock: Clock, player: Any
 ) -> None:
-    key = Key(user=player, value="key-1", fingerprint=idempotency.fingerprint("initiate", {}))
+    key = idempotency.key_of(player, "key-1", "initiate", {})
     with wrong(clock, YEAR):
         payment = begin(key=key)
 
@@ -317,7 +317,7 @@ GOOD = CallSeen(operation="collect", provider_code="mtn_bj", outcome="answered",
 
 def test_circuit_that_opened_next_year_admits_a_probe_and_closes(clock: Clock) -> None:
     with wrong(clock, YEAR):
-        for _ in range(circuit_breaker.IN_A_ROW):
+        for _ in range(circuit_breaker.FAILURES_IN_A_ROW):
             circuit_breaker.record(TROUBLE)
         assert circuit_breaker.wait_seconds("mtn_bj", circuit_breaker.Action.SEND) == circuit_breaker.PAUSE_SECONDS
 

@@ -42,7 +42,7 @@ def pending(begin: Begin, count: int) -> list[UUID]:
 def test_fifty_requests_with_one_key_start_one_payment_and_send_one_prompt(
     begin: Begin, gateway: ModelGateway, player: Any
 ) -> None:
-    key = Key(user=player, value="key-1", fingerprint=idempotency.fingerprint("initiate", {}))
+    key = idempotency.key_of(player, "key-1", "initiate", {})
 
     answers = at_once(50, lambda number: begin(key=key))
 
@@ -51,7 +51,7 @@ def test_fifty_requests_with_one_key_start_one_payment_and_send_one_prompt(
 
 
 def test_same_key_after_the_answer_gets_the_answer_each_time(begin: Begin, gateway: ModelGateway, player: Any) -> None:
-    key = Key(user=player, value="key-1", fingerprint=idempotency.fingerprint("initiate", {}))
+    key = idempotency.key_of(player, "key-1", "initiate", {})
     payment = begin(key=key)
     idempotency.remember(key, 201, {})
 

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_feexpay.background.worker import Worker
 from django_feexpay.models import DailyTotal, Payment
-from django_feexpay.payments import daily_totals
+from django_feexpay.payments import daily_totals, shop_days
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
@@ -55,10 +55,10 @@ def test_a_day_is_summed_by_its_payments(settle: Settle, clock: Clock) -> None:
     settle(50, "approve", amount=5000)
     settle(9, "decline", amount=7000)
 
-    daily_totals.keep()
+    daily_totals.update()
 
     row = total()
-    assert (row.day, row.provider_id, row.currency) == (daily_totals.local_day(clock.at), "mtn_bj", "XOF")
+    assert (row.day, row.provider_id, row.currency) == (shop_days.day_of(clock.at), "mtn_bj", "XOF")
     assert (row.started, row.succeeded, row.failed, row.expired) == (3, 2, 1, 0)
     fees = Payment.objects.filter(status="successful").values_list("fee", flat=True)
     assert (row.amount, row.fee) == (7000, sum(fees))
@@ -75,7 +75,7 @@ def test_day_is_of_the_shops_time_zone(settle: Settle, settings: Any, clock: Clo
     settings.TIME_ZONE = zone
     settle(3, "approve")
 
-    daily_totals.keep()
+    daily_totals.update()
 
     assert total().day == date(2026, 5, day)
 
@@ -84,31 +84,31 @@ def test_late_success_changes_the_day_on_which_the_payment_was_started(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     payment = begin()
-    day = daily_totals.local_day(clock.at)
-    daily_totals.keep()
+    day = shop_days.day_of(clock.at)
+    daily_totals.update()
     assert (total(day).started, total(day).succeeded) == (1, 0)
 
     clock.advance(2 * 86_400)
     gateway.last().approve()
     reconcile(only_attempt(payment).pk, source=Source.WORKER)
-    daily_totals.keep()
+    daily_totals.update()
 
     assert (total(day).started, total(day).succeeded, total(day).settle_counts[-1]) == (1, 1, 1)
 
 
 def test_only_changed_days_are_counted_again(settle: Settle, clock: Clock) -> None:
     settle(3, "approve")
-    daily_totals.keep()
+    daily_totals.update()
     clock.advance(86_400)
-    daily_totals.keep()  # the events are older than ten minutes now, and are not looked at again
+    daily_totals.update()  # the events are older than ten minutes now, and are not looked at again
     settle(3, "approve")
 
-    assert daily_totals.keep() == 1
+    assert daily_totals.update() == 1
     with CaptureQueriesContext(connection) as seen:
         clock.advance(3600)
-        daily_totals.keep()
+        daily_totals.update()
         quiet = len(seen)
-        assert daily_totals.keep() == 0
+        assert daily_totals.update() == 0
 
     assert len(seen) - quiet == 5
 
@@ -116,11 +116,11 @@ def test_only_changed_days_are_counted_again(settle: Settle, clock: Clock) -> No
 def test_event_that_is_committed_after_one_with_a_higher_id_is_counted(settle: Settle, clock: Clock) -> None:
     settle(3, "approve")
     settle(3, "approve")
-    daily_totals.keep()
+    daily_totals.update()
     DailyTotal.objects.update(succeeded=1, amount=5000)  # as counted before the first payment's commit
     clock.advance(60)
 
-    daily_totals.keep()
+    daily_totals.update()
 
     assert total().succeeded == 2
 
@@ -140,10 +140,10 @@ def test_new_time_zone_counts_every_day_again(settle: Settle, settings: Any, clo
     clock.at = clock.at.replace(year=2026, month=5, day=1, hour=23, minute=30)
     settings.TIME_ZONE = "UTC"
     settle(3, "approve")
-    daily_totals.keep()
+    daily_totals.update()
 
     settings.TIME_ZONE = "Africa/Porto-Novo"
-    daily_totals.keep()
+    daily_totals.update()
 
     assert total().day == date(2026, 5, 2)
 

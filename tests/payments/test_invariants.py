@@ -28,10 +28,10 @@ from django_feexpay.payments import idempotency, outbox
 from django_feexpay.payments.invariants import INVARIANTS, violations
 from django_feexpay.payments.ledger import Cause, Source, move
 from django_feexpay.payments.reconcile import reconcile
-from tests.payments.behind_our_back import tamper
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import now, only_attempt
+from tests.payments.tampering import tamper
 
 pytestmark = pytest.mark.django_db
 

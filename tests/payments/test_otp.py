@@ -347,8 +347,7 @@ def test_reference_of_another_attempt_is_not_stored(
 
 
 def key_of(payment: Payment, code: str = CODE) -> idempotency.Key:
-    fingerprint = idempotency.fingerprint("otp", {"otp": code})
-    return idempotency.Key(user=payment.user, value="tap-1", fingerprint=fingerprint)
+    return idempotency.key_of(payment.user, "tap-1", "otp", {"otp": code})
 
 
 def test_same_key_sends_one_code(waiting: Payment, gateway: ModelGateway) -> None:

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, Incident, Payment
-from django_feexpay.payments import ledger, statements
+from django_feexpay.payments import ledger, shop_days, statements
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.statements import Period
@@ -64,7 +64,7 @@ def test_statement_counts_both_payments_of_an_order_once(begin: Begin, gateway: 
     succeed(first)
     assert Incident.objects.count() == 1
 
-    total = statements.make(Period(statements.today(), statements.today())).totals["XOF"]
+    total = statements.make(Period(shop_days.today(), shop_days.today())).totals["XOF"]
 
     assert (total.credit_count, total.gross) == (2, 10_000)
     assert (total.double_charge_count, total.double_charges) == (0, 0)

@@ -17,7 +17,7 @@ from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import Attempt, IdempotencyRecord, Payment, PromptLift, Provider
 from django_feexpay.payments import idempotency, initiate, invariants, prompts
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.idempotency import AlreadyAnswered, Key
+from django_feexpay.payments.idempotency import AlreadyAnswered
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.retry import retry
 from django_feexpay.payments.terms import PaymentRequest, msisdn_of
@@ -210,7 +210,7 @@ def test_only_push_flows_are_counted_and_limited(
 def test_repeated_request_gets_its_own_answer_and_no_429(
     begin: Begin, start_another: StartAnother, gateway: ModelGateway, clock: Clock, player: Any
 ) -> None:
-    key = Key(user=player, value="k", fingerprint=idempotency.fingerprint("initiate", {}))
+    key = idempotency.key_of(player, "k", "initiate", {})
     first = begin(key=key, merchant_reference="order-7")
     idempotency.remember(key, 201, {})
     for _ in range(4):

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from django_feexpay import exports
 from django_feexpay.models import Incident, OutboxMessage, Payment, Refund, StaffAction
-from django_feexpay.payments import incidents, outbox, refunds, statements
+from django_feexpay.payments import incidents, outbox, refunds, shop_days, statements
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
@@ -415,7 +415,7 @@ def test_refund_that_feexpay_shows_as_a_reversal_is_in_the_statement_once(
     reconcile(only_attempt(credited).pk, source=Source.WORKER)
     assert close(Incident.objects.get(), "refunded")
 
-    total = statements.make(Period(statements.today(), statements.today())).totals["XOF"]
+    total = statements.make(Period(shop_days.today(), shop_days.today())).totals["XOF"]
 
     assert (total.gross, total.refunds, total.reversals) == (5000, 5000, 0)
     assert total.net == -total.fees

@@ -12,7 +12,7 @@ from django_feexpay.gateway.transport import Transport, WireReply, WireRequest
 from django_feexpay.models import Attempt, Credit, Payment, Provider
 from django_feexpay.payments import idempotency, outbox
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.idempotency import AlreadyAnswered, Key
+from django_feexpay.payments.idempotency import AlreadyAnswered
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
@@ -322,7 +322,7 @@ def test_retry_needs_the_number_again_after_its_erasure(declined: Payment) -> No
 
 
 def test_key_of_a_retry_replays(declined: Payment, gateway: ModelGateway, player: Any, clock: Clock) -> None:
-    key = Key(user=player, value="retry-1", fingerprint=idempotency.fingerprint("retry", {"id": str(declined.pk)}))
+    key = idempotency.key_of(player, "retry-1", "retry", {"id": str(declined.pk)})
     again(declined, key=key)
 
     clock.advance(90)

@@ -40,7 +40,7 @@ from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Credit, Incident, Payment, Provider
 from django_feexpay.payments import idempotency, initiate, leases, otp, outbox, reviews, webhook_hints
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.idempotency import AlreadyAnswered, Key
+from django_feexpay.payments.idempotency import AlreadyAnswered
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import history, run
 from django_feexpay.payments.retry import retry
@@ -117,8 +117,7 @@ class PaymentLife(RuleBasedStateMachine):
     )
     def start(self, case: str, answer: str, page: str, keyed: bool, taps: int, place: str | None) -> Any:
         order = self.order(**REQUEST_CASES[case].order)
-        fingerprint = idempotency.fingerprint("initiate", {"count": self.count})
-        key = Key(user=self.user, value=f"key-{self.count}", fingerprint=fingerprint) if keyed else None
+        key = idempotency.key_of(self.user, f"key-{self.count}", "initiate", {"count": self.count}) if keyed else None
         self.gateway.next_collects, self.gateway.next_pages = [ANSWERS[answer]], [PAGES[page]]
         before = Payment.objects.count()
         for _ in range(taps):

@@ -12,7 +12,6 @@ from django.test.utils import CaptureQueriesContext
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.models import Attempt, OutboxMessage
 from django_feexpay.payments import idempotency, leases, outbox, reconcile, webhook_hints
-from django_feexpay.payments.idempotency import Key
 from django_feexpay.payments.ledger import Source
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
@@ -39,7 +38,7 @@ def test_start_writes_the_intent_with_four_inserts(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure, player: Any
 ) -> None:
     configure(DISPATCH="queue")
-    key = Key(user=player, value="k", fingerprint=idempotency.fingerprint("initiate", {}))
+    key = idempotency.key_of(player, "k", "initiate", {})
 
     texts = statements(lambda: begin(key=key, merchant_reference="order-7"))
 

@@ -30,10 +30,10 @@ from django_feexpay.models import (
 )
 from django_feexpay.payments import daily_totals
 from django_feexpay.payments.invariants import INVARIANTS
-from tests.payments.behind_our_back import tamper
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import now, only_attempt
+from tests.payments.tampering import tamper
 from tests.payments.test_invariants import (
     add_event,
     delivery,

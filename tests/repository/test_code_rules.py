@@ -1,4 +1,4 @@
-"""Our own rules are kept, and each finds a planted violation."""
+"""The code keeps our own rules, and each rule finds a planted violation."""
 
 from __future__ import annotations
 

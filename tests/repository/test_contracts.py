@@ -1,4 +1,4 @@
-"""The import contracts of pyproject.toml are store_payment, and each detects a forbidden import."""
+"""The import contracts of pyproject.toml are kept, and each detects a forbidden import."""
 
 from __future__ import annotations
 

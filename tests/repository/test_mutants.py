@@ -1,4 +1,4 @@
-"""The list of mutants that may live is complete in itself: `make mutants` checks it against the code."""
+"""The list of mutants that may live is well-formed; `make mutants` checks it against the code."""
 
 from __future__ import annotations
 

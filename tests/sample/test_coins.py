@@ -9,7 +9,7 @@ from shop.models import CoinEntry, CoinPack
 from django_feexpay.models import Payment
 from django_feexpay.payments import outbox
 from django_feexpay.signals import payment_reversed, payment_succeeded
-from tests.payments.behind_our_back import tamper
+from tests.payments.tampering import tamper
 from tests.sample.credited_payments import credited_payment
 
 

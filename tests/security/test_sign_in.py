@@ -1,4 +1,4 @@
-"""Guessing a password: limited by account and by address, by the API and by the admin, and never a way to shut out."""
+"""Guesses of a password are limited by account and by address, in the API and in the admin, and shut no owner out."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_addresses_of_one_ipv6_network_are_one_address(rates: Any, sign_in: Sign
 def test_unknown_account_and_wrong_password_differ_in_nothing(
     monkeypatch: pytest.MonkeyPatch, sign_in: SignIn, account: str
 ) -> None:
-    """Time is counted in password hashes: nothing else in a sign-in takes a measurable time."""
+    """Time is counted in password hashes, because nothing else in a sign-in takes a measurable time."""
     User.objects.create_user("asleep", password=PASSWORD, is_active=False, is_staff=True)
     hashed: list[str] = []
     usual = MD5PasswordHasher.encode

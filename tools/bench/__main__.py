@@ -100,11 +100,8 @@ def _machine() -> str:
         postgres = cursor.fetchone()[0]
     packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{os.cpu_count()} CPUs {platform.machine()}, {python}, {packages}, PostgreSQL {postgres}, load {_load()}\n"
-
-
-def _load() -> str:
-    return f"{os.getloadavg()[0]:.1f}"
+    processors = f"{os.cpu_count()} CPUs {platform.machine()}"
+    return f"{processors}, {python}, {packages}, PostgreSQL {postgres}, load {os.getloadavg()[0]:.1f}\n"
 
 
 def _line(figure: Figure) -> str:

@@ -52,7 +52,7 @@ ANALYZE copied_event
 _EVERY_COUNT = ("question_count", "row_count", "compared_count", "found_count", "settled_count", "open_count")
 
 _EARLIER = "interval '67 seconds' * copy"
-#: What the worker does next is not moved back: it would be overdue.
+#: The times of what the worker does next are not moved back: it would be overdue.
 _NOT_MOVED = ("next_poll_at", "next_delivery_at")
 #: Text columns that hold an id or a reference.
 _REFERENCES = ("gateway_reference", "credited_reference", "idempotency_key", "key", "echo")
@@ -82,7 +82,7 @@ class _Copied:
         self._copies = copies
         self._players = making.made_by_us().order_by().values_list("user", flat=True).distinct()
         self._payments = Payment.objects.count()
-        #: What the ids of a copy are higher by. The ids of other models are given by their sequence.
+        #: The offset of the ids of a copy. The ids of other models come from their sequence.
         self._offsets: Mapping[Any, int] = {
             model: _highest_id(model) for model in (User, Incident, Refund, Discrepancy, StaffAction)
         }
@@ -157,7 +157,7 @@ class _Copied:
             (WebhookDelivery, "body"): _with_copied("t.body", "reference"),
             (IdempotencyRecord, "answer_body"): _with_copied("t.answer_body", "id"),
             (Discrepancy, "identity"): "t.kind || ':' || pg_temp.copied(split_part(t.identity, ':', 2), copy)",
-            (StaffAction, "position"): "NULL",  # nobody chained the copies, and NULL says so
+            (StaffAction, "position"): "NULL",  # the copies are in no chain, and NULL says so
             (StaffAction, "key_id"): "''",
             (StaffAction, "hash"): "''",
             (StaffAction, "target"): (

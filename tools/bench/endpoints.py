@@ -25,7 +25,7 @@ from tools.bench.wsgi_site import Site
 _SPARE = 4
 _REPEATED = 20
 _CALLER_COUNT = 4
-#: Rows of no payment, and so many of their webhooks that the limit of a minute is used up.
+#: Numbers above those of all payments; this many webhooks use up the limit of a minute.
 _UNKNOWN = 10**9
 _USED_UP = 310
 _GATEWAY_SECONDS = 0.05

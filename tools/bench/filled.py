@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-#: So many are made one by one; more are copies of them.
+#: This many are made one by one; more are copies of them.
 _ONE_BY_ONE = 50_000
 
 

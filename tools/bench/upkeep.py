@@ -27,9 +27,9 @@ _PAUSE_SECONDS = 0.15
 
 #: With DEBUG Django would keep each query.
 _ENVIRONMENT = {"DJANGO_SETTINGS_MODULE": "config.settings.development", "DEBUG": "0"}
-#: Of what a command says: an export has a line for each payment.
+#: The most lines kept of a command's output: an export prints a line for each payment.
 _LINES = 20
-#: Each number pays so many payments.
+#: The number of payments of each phone number.
 _PAYMENTS_OF_A_NUMBER = 10
 _OLD_FIELD_KEY, _OLD_HASH_KEY = (
     "dXBrZWVwLWZpZWxkLWtleS0zMi1ieXRlcy1sb25nISE=",

@@ -104,7 +104,7 @@ def supervisor(folder: Path, program: str) -> None:
 
 
 def folders(folder: Path, program: str) -> None:
-    """The folders that are made when the machine starts, below an empty folder."""
+    """The folders that are created when the machine starts, below an empty folder."""
     rules = folder / "shop.conf"
     text = (DEPLOY / "supervisor" / "tmpfiles.conf").read_text()
     rules.write_text(text.replace("root root", "- -").replace("shop shop", "- -"))
@@ -185,7 +185,7 @@ def program_path(name: str) -> str | None:
 
 
 def _docker_with_compose() -> str | None:
-    """Today's docker has compose as a plugin; Debian 12 has the older program."""
+    """Current docker has compose as a plugin; Debian 12 has the older program."""
     docker = shutil.which("docker")
     if docker is None:
         return None

@@ -54,7 +54,7 @@ class Shop:
     pack: dict[str, Any] = field(default_factory=dict)
 
     def ask(self, method: str, path: str, body: object = None, *, number: int = 0, key: str = "") -> Answer:
-        """Raises: OSError or HTTPException without an answer."""
+        """Send a request to the shop. Raises: OSError or HTTPException without an answer."""
         headers = {"Host": HOST, "Content-Type": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
@@ -158,7 +158,7 @@ def main() -> int:
 
 
 def prepare() -> Shop:
-    """Lift the limits, start all anew, make a player and sign in."""
+    """Lift the limits, restart everything, create a player and sign in."""
     with open("/etc/shop/shop.env", "a") as settings:
         settings.write(LIFTED)
     run("systemctl", "restart", "shop-web@1", "shop-web@2", "shop-worker@1")
@@ -251,7 +251,10 @@ def broken_release(shop: Shop) -> None:
 
 
 def wait(until: Callable[[], bool], began: float, seconds: float = _TIMEOUT) -> float:
-    """How many seconds after `began` it is true. Raises: RuntimeError after `seconds` more."""
+    """Wait until it is true; return how many seconds after `began` that was.
+
+    Raises: RuntimeError after `seconds` more.
+    """
     give_up_at = time.monotonic() + seconds
     while time.monotonic() < give_up_at:
         try:

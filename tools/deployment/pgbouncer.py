@@ -1,7 +1,7 @@
-"""The hard core of the tests through pgbouncer in transaction mode: `python -m tools.deployment.pgbouncer`.
+"""The most demanding tests through pgbouncer in transaction mode: `python -m tools.deployment.pgbouncer`.
 
 It starts PostgreSQL from the wheel and Debian's pgbouncer with the file of sample_project/deploy, and runs those tests
-that need row locks, leases, advisory locks, cursors and NOTIFY. Arguments go to pytest in place of that choice.
+that need row locks, leases, advisory locks, cursors and NOTIFY. Arguments go to pytest instead of that choice.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def look() -> None:
     """What a worker does once a minute."""
     now = conf.now()
     found = sorted({trouble.fact.name for trouble in facts.troubles(facts.measured_now(Measurements(now)))})
-    alerts.look(now)
+    alerts.update(now)
     say(troubles=found, told=alerts.send(now))
 
 
@@ -98,7 +98,7 @@ def provoke(pending: str, failed: str) -> None:
     for _ in range(60):
         http_counts.note("status", 500, 2.5)
     error = NotSentError("no connection")
-    for _ in range(circuit_breaker.IN_A_ROW):
+    for _ in range(circuit_breaker.FAILURES_IN_A_ROW):
         circuit_breaker.record(CallSeen("collect", error.code, 0.1, "moov_bj", 503, error))
     rate_budget.record(CallSeen("status", error.code, 0.1, "moov_bj", 429, error))
     with connection.cursor() as cursor:

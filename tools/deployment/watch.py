@@ -31,7 +31,7 @@ RECEIVER_PORT = 9911
 _SCRAPE_SECONDS = 15
 _PASSWORD = "a-password-of-staging"  # noqa: S105 -- of a server that is thrown away
 _FAILS, _NEVER_ANSWERS, _APPROVED = "03", "04", "00"
-#: Told by other words than the fact's when it is over: without a database there is no row of it.
+#: Announced in other words than the fact's when it is over: without a database there is no row of it.
 _DATABASE_IS_BACK = "The database answers again."
 
 
@@ -96,7 +96,10 @@ def main() -> int:
 
 
 def payments() -> tuple[Shop, str, str]:
-    """A payment by the client, and others that fail, wait, or are refused; the ids of one that waits and one failed."""
+    """Make a payment by the client, and others that fail, wait or are refused.
+
+    Returns the ids of one that waits and of one that failed.
+    """
     run("shop-manage", "feexpay_demo_user", "watcher", _PASSWORD)
     shop = Shop()
     shop.token = shop.ask("POST", "/api/v1/auth/token/", {"username": "watcher", "password": _PASSWORD}).body["token"]

@@ -42,7 +42,7 @@ class Place:
         return self.folder / "archive"
 
     def run(self, program: str, *arguments: str) -> None:
-        """Raises: RuntimeError with the output of the program."""
+        """Run a program of PostgreSQL. Raises: RuntimeError with its output."""
         servers.run([f"{self.programs}/{program}", *arguments], self.folder, self.account)
 
 
@@ -111,7 +111,7 @@ class Server:
         self.place.run("pg_ctl", "promote", f"--pgdata={self.data}", "--wait")
 
     def stop(self) -> None:
-        """Safe to repeat: yes; a killed server has left its pid file behind and runs no more."""
+        """Stop it. Safe to repeat: yes; a killed server has left its pid file behind and is no longer running."""
         with suppress(RuntimeError):
             self.place.run("pg_ctl", "stop", f"--pgdata={self.data}", "--mode=immediate", "--wait")
 

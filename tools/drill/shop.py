@@ -75,7 +75,7 @@ class Shop:
         return {str(reference) for reference in rows.values_list("gateway_reference", flat=True)}
 
     def use_either(self, *ports: int) -> None:
-        """Connect to the server that accepts writes, whichever it is: libpq tries all."""
+        """Connect to whichever server accepts writes: libpq tries all of them."""
         self.disconnect()
         settings: dict[str, Any] = connection.settings_dict
         settings["HOST"] = ",".join(["127.0.0.1"] * len(ports))

@@ -88,7 +88,7 @@ def _configure(home: Path, *, smoke: bool) -> None:
 
 
 def _home(brand: Brand) -> Path:
-    """Two brands on one computer share nothing."""
+    """The data folder of a brand: two brands on one computer share nothing."""
     given = os.environ.get("FEEXPAY_CLIENT_HOME", "")
     return (
         Path(given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from feexpay_client.ui.input_mode import input_mode
+from feexpay_client.ui.input_mode import follow_touch, input_mode
 from feexpay_client.ui.widgets.tile import FeexPayPackTile, FeexPayProviderTile
 
 from tests.ui.fake_shop import FakeShop
@@ -56,7 +56,7 @@ async def test_focus_ring_is_shown_only_for_keyboard_use(start: Any) -> None:
     assert input_mode.keyboard
 
     with_ring = d.picture()
-    d.app._on_touch(None, object())
+    follow_touch(None, object())
     assert not input_mode.keyboard
     assert d.picture() != with_ring
 

@@ -1,4 +1,4 @@
-"""Write the anchor file of the last ended day, as the worker does each night."""
+"""Write the anchor file of yesterday, as the worker does each night."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Command(BaseCommand):
         self._end(words, 0 if readiness.is_ready else 1)
 
     def _end(self, words: str, code: int) -> None:
-        """Raises: CommandError if the code is not 0."""
+        """End with this code. Raises: CommandError if it is not 0."""
         if code:
             raise CommandError(words, returncode=code)
         self.stdout.write(words)

@@ -19,5 +19,5 @@ class Command(BaseCommand):
         parser.add_argument("--rebuild", action="store_true", help="count every day again, from the first payment on")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        days = daily_totals.rebuild() if options["rebuild"] else daily_totals.keep()
+        days = daily_totals.rebuild() if options["rebuild"] else daily_totals.update()
         self.stdout.write(f"{days} days counted")

@@ -1,17 +1,17 @@
 """Circuit breakers: one per provider and one for FeexPay as a whole. An open circuit refuses new payments.
 
-The state is in the cache, shared by all processes; without a cache every circuit is closed. `record` counts each
-call to FeexPay; apps.py connects it to the client.
+The state is in the cache, shared by all processes; without a cache every circuit is closed. `record` counts each call
+to FeexPay; apps.py connects it to the client.
 
 Failures of a provider: its collect could not be sent, or ended without a usable answer, in a 5xx, or with FeexPay's
 answer that the operator is in maintenance. Failures of FeexPay: the same except maintenance, and status, history or
-balance calls that could not be sent or ended in a 5xx. No failures: refusals (low balance, wrong msisdn, an unknown
+balance calls that could not be sent or ended in a 5xx. Not failures: refusals (low balance, wrong msisdn, an unknown
 API key), 429 (rate_budget.py), timeouts of a provider that answers only after its payer, and timeouts of status,
 history and balance calls, because the caller chooses those.
 
-A circuit opens after IN_A_ROW failures without a success between them, or HALF of the last WINDOW calls, within ten
-minutes. From then on one probe per PAUSE_SECONDS is admitted; a probe that succeeds closes the circuit. Nothing closes
-it before the first pause is over.
+A circuit opens after FAILURES_IN_A_ROW failures without a success between them, or after FAILURES_IN_WINDOW failures
+among the last WINDOW calls, within ten minutes. From then on one probe per PAUSE_SECONDS is admitted; a probe that
+succeeds closes the circuit. Nothing closes it before the first pause is over.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ logger = logging.getLogger("django_feexpay.payments")
 #: The circuit of FeexPay as a whole; the others have their provider's code.
 GATEWAY = "gateway"
 
-IN_A_ROW, WINDOW, HALF = 5, 20, 10
+FAILURES_IN_A_ROW, WINDOW, FAILURES_IN_WINDOW = 5, 20, 10
 PAUSE_SECONDS = 30
 
 _MEMORY_SECONDS = 600
@@ -52,7 +52,7 @@ class Action(StrEnum):
 
 
 def wait_seconds(provider_code: str, action: Action) -> int:
-    """0: go on, as the probe if a circuit is open. Else how long to wait, at least one second.
+    """0 to go on, as the probe if a circuit is open; otherwise how long to wait, at least one second.
 
     Changes: takes the probe. Safe to repeat: no, a second caller waits.
     """
@@ -79,7 +79,7 @@ def open_circuits(codes: Iterable[str]) -> list[str]:
 
 
 def open_since(codes: Iterable[str]) -> dict[str, datetime]:
-    """As `open_circuits`, each with the time at which it opened."""
+    """The open circuits as in `open_circuits`, each with the time at which it opened."""
     return {
         circuit: datetime.fromtimestamp(since, UTC) for circuit, (since, _) in _open_states((GATEWAY, *codes)).items()
     }
@@ -116,7 +116,7 @@ def _results(seen: CallSeen) -> Iterator[tuple[str, bool]]:
 
 
 def _succeeded(seen: CallSeen) -> bool | None:
-    """Whether FeexPay worked; a refusal is an answer, too. None: the call does not show it."""
+    """Whether FeexPay worked; a refusal is an answer too. None if the call does not show it."""
     error, status = seen.error, seen.http_status
     if error is None or _is_maintenance(seen):
         return True
@@ -155,7 +155,7 @@ def _count_failure(circuit: str) -> None:
     in_a_row = cache_state.count_up(_key(circuit, "in_a_row"), _MEMORY_SECONDS)
     _write_result(circuit, failed=1)
     last = cache_state.read(_key(circuit, f"last:{slot}") for slot in range(WINDOW))
-    if in_a_row >= IN_A_ROW or (len(last) == WINDOW and sum(last.values()) >= HALF):
+    if in_a_row >= FAILURES_IN_A_ROW or (len(last) == WINDOW and sum(last.values()) >= FAILURES_IN_WINDOW):
         _open(circuit)
 
 
@@ -183,7 +183,7 @@ def _take_probe(circuit: str, state: tuple[float, float], action: Action, now: f
 
 
 def _open_states(circuits: Iterable[str]) -> dict[str, tuple[float, float]]:
-    """For each open circuit: when it opened, and when its pause ends."""
+    """When each open circuit opened, and when its pause ends."""
     circuit_of = {_key(circuit, "open"): circuit for circuit in circuits}
     return {circuit_of[key]: state for key, state in cache_state.read(circuit_of).items()}
 

@@ -1,8 +1,8 @@
-"""Rate budget and bulkhead: how many calls to FeexPay a second, and how many payers' requests at once.
+"""Rate budget and bulkhead: how many calls to FeexPay per second, and how many payers' requests at once.
 
-All processes share both through the cache; without a cache there is no limit. When FeexPay answers 429, nothing is
-sent until its pause is over. Of each second's calls polling may use only a share, status reads a smaller one, and
-sending all of them.
+All processes share both through the cache; without a cache there is no limit. When FeexPay answers 429, nothing is sent
+until its pause is over. Polling may use only a share of each second's calls, status reads a smaller one, and sending
+all of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from django_feexpay.gateway.client import CallSeen
 #: The share of a second's calls for status reads, for the worker's polling, and for sending.
 READING, POLLING, SENDING = 0.5, 0.7, 1.0
 
-#: Polls of payments that are credited already, of all processes together.
+#: Polls of credited payments, by all processes together.
 CREDITED_A_MINUTE = 20
 
 #: FeexPay's 429 without a Retry-After.
@@ -34,7 +34,7 @@ _random = random.SystemRandom()
 
 
 def wait_seconds(share: float) -> int:
-    """0: go on. Else how long to wait, at least one second.
+    """0 to go on; otherwise how long to wait, at least one second.
 
     Changes: takes one call of this second. Safe to repeat: no.
     """
@@ -52,7 +52,7 @@ def wait_seconds(share: float) -> int:
 
 
 def wait_after_credit_seconds() -> int:
-    """0: poll a credited payment now. Else how long to wait.
+    """0 to poll a credited payment now; otherwise how long to wait.
 
     Unsigned webhooks can ask for these polls, so their number is limited: they must not delay payers who wait.
     Changes: takes one such poll of this minute. Safe to repeat: no.

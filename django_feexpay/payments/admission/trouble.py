@@ -1,4 +1,4 @@
-"""The words for an open circuit: the same for payers, in the API's refusals, and for staff in the admin."""
+"""The words for an open circuit: payers read them in the API's refusals, and staff in the admin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django_feexpay.payments.admission.circuit_breaker import GATEWAY, open_circ
 
 
 def circuit_of(provider_code: str, circuits: Collection[str]) -> str:
-    """The one of these circuits that stops this provider: FeexPay's own before the provider's; "" for none."""
+    """The circuit among these that stops this provider, FeexPay's own before the provider's; "" if none does."""
     return next((circuit for circuit in (GATEWAY, provider_code) if circuit in circuits), "")
 
 
@@ -31,7 +31,7 @@ def for_payers(circuit: str) -> str:
 
 
 def refusal(provider_code: str) -> str:
-    """Why no payment can be started now with this provider. Without an open circuit: FeexPay has too much to do."""
+    """Why no payment can be started with this provider now. If no circuit is open, FeexPay has too much to do."""
     circuit = circuit_of(provider_code, open_circuits((provider_code,)))
     if not circuit:
         return _("FeexPay has too many payments to take at the moment. Please try again in a few seconds.")

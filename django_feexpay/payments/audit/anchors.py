@@ -1,10 +1,12 @@
 """Anchor files: the ends of the chains, written once a day, for an operator to keep where this server cannot write.
 
-Who may write the database can delete the last events of a payment together with the columns that name the end of its
-chain, or a whole payment. Then nothing in the database is wrong, but an anchor names a row that is gone.
+Anyone who can write to the database can delete the last events of a payment together with the columns that name the
+end of its chain, or delete a whole payment. The rows that are left then look correct, but an anchor names one that is
+gone.
 
-A file holds one line for each payment whose chain grew in its time, and for each chain of staff actions. It is signed
-by a key, and names the file before it, so a changed file and a missing one are noticed too. A file is never changed.
+A file has one line for each payment whose chain grew since the previous file, and one for each chain of staff actions.
+It is signed with a key and names the previous file, so a changed or missing file is noticed too. A file is never
+changed.
 """
 
 from __future__ import annotations
@@ -27,22 +29,19 @@ from django.db.models import Q
 
 from django_feexpay import conf
 from django_feexpay.conf import feexpay
-from django_feexpay.models import Payment, PaymentEvent, StaffAction, StaffChain
-from django_feexpay.payments.audit import older_rows
+from django_feexpay.models import Payment, PaymentEvent, StaffChain
+from django_feexpay.payments.audit import older_rows, verification
 from django_feexpay.payments.audit.keys import known_keys, signing_key
-from django_feexpay.payments.audit.older_rows import OLDER_ACTIONS
 from django_feexpay.payments.audit.verification import ChainBreak
 
 logger = logging.getLogger("django_feexpay.payments")
 
 _FORMAT = "feexpay audit anchor 1"
 _NAME = re.compile(r"feexpay-audit-(\d{4}-\d{2}-\d{2})\.txt")
-#: A day is anchored when its last transactions have surely ended.
+#: A day is anchored once its last transactions have certainly ended.
 _AFTER_MIDNIGHT = timedelta(minutes=15)
 #: Each file looks back a little into the day before, for an event that was committed late.
 _OVERLAP = timedelta(hours=1)
-#: Lines that are compared with the database by one statement.
-_LINES = 500
 
 
 class AnchorError(Exception):
@@ -80,9 +79,9 @@ def write_nightly() -> None:
 
 
 def write_due(directory: Path) -> Path | None:
-    """Write the anchor of the last ended day (UTC), with all that happened since the file before; None: it is there.
+    """Write the anchor of yesterday (UTC), with everything since the previous file; None if the file already exists.
 
-    The first file names every chain. Safe to repeat: yes, also at the same time: a file is made whole and then named.
+    The first file names every chain. Safe to repeat: yes, also concurrently: a file gets its name once it is complete.
     Raises: AnchorError, and as `signing_key`.
     """
     day = (conf.now().astimezone(UTC) - _AFTER_MIDNIGHT).date() - timedelta(days=1)
@@ -94,7 +93,7 @@ def write_due(directory: Path) -> Path | None:
         earlier = [name for name in files if name.name < path.name]
         if len(earlier) < len(files):
             raise AnchorError(f"{directory} has an anchor of a day after {day}: is the clock right?")
-        if not earlier and older_rows.are_there():  # no later file would name their ends
+        if not earlier and older_rows.exist():  # no later file would name their ends
             raise AnchorError("an earlier release wrote rows that are in no chain: run feexpay_chain_history first")
         _write_whole(path, _text(day, read_head(earlier[-1]) if earlier else None))
     except OSError as error:
@@ -125,32 +124,23 @@ def _text(day: date, before: AnchorFile | None) -> Iterator[bytes]:
 
 
 def _lines(head: Sequence[str], since: datetime | None, until: datetime) -> Iterator[bytes]:
-    """The lines before the signature: the ends of the chains as they are now, also of those that grew since `until`."""
+    """The lines before the signature: the ends of the chains as they are now, even of those that grew after `until`."""
     for text in head:
         yield f"{text}\n".encode()
     ends = Payment.objects.order_by("pk").exclude(event_count=0).values_list("pk", "event_count", "chain_hash")
-    for page in _pages_of_all() if since is None else _pages_of_changed(since, until):
+    for page in verification.pages_of_payments() if since is None else _pages_of_changed(since, until):
         for payment, position, row_hash in ends.filter(pk__in=page):
             yield f"payment {payment} {position} {row_hash}\n".encode()
     for end in StaffChain.objects.order_by("pk"):
         yield f"staff {json.dumps(end.actor)} {end.action_count} {end.chain_hash}\n".encode()
 
 
-def _pages_of_all() -> Iterator[list[UUID]]:
-    """The primary keys of all payments."""
-    rows = Payment.objects.order_by("pk").values_list("pk", flat=True)
-    page = list(rows[:_LINES])
-    while page:
-        yield page
-        page = list(rows.filter(pk__gt=page[-1])[:_LINES])
-
-
 def _pages_of_changed(since: datetime, until: datetime) -> Iterator[list[UUID]]:
-    """The primary keys of the payments with an event in this time, each once. Holds them in memory: 100 bytes each."""
+    """The primary keys of the payments with an event in this period, each once. It keeps about 100 bytes for each."""
     seen: set[UUID] = set()
     within = PaymentEvent.objects.filter(created_at__lt=until).order_by("created_at", "id")
     columns = within.values_list("payment_id", "created_at", "id")
-    page = list(columns.filter(created_at__gte=since)[:_LINES])
+    page = list(columns.filter(created_at__gte=since)[: verification.PAGE])
     while page:
         new = {payment for payment, _at, _pk in page} - seen
         seen |= new
@@ -158,11 +148,11 @@ def _pages_of_changed(since: datetime, until: datetime) -> Iterator[list[UUID]]:
         _payment, at, pk = page[-1]
         after = Q(created_at__gt=at) | Q(created_at=at, id__gt=pk)
         # The second condition lets an index start there.
-        page = list(columns.filter(after, created_at__gte=at)[:_LINES])
+        page = list(columns.filter(after, created_at__gte=at)[: verification.PAGE])
 
 
 def _write_whole(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file that only its owner and group can read, and give it its name when it is on the disk."""
+    """Write a file that only its owner and group can read, and rename it once it is safely on the disk."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as file:
@@ -256,13 +246,13 @@ def _problem_of_signature(path: Path, file: IO[bytes]) -> Iterator[ChainBreak]:
 
 def _missing_rows(name: str, file: Iterable[bytes]) -> Iterator[ChainBreak]:
     rows = (row for line in file if (row := _row_of(line.decode(errors="replace"))))
-    while page := list(islice(rows, _LINES)):
+    while page := list(islice(rows, verification.PAGE)):
         yield from _missing_events(name, {UUID(row[1]): row for row in page if row[0] == "payment"})
         yield from _missing_actions(name, [row for row in page if row[0] == "staff"])
 
 
 def _row_of(line: str) -> list[str]:
-    """What it is about, its id, its position and its hash; [] for another line. The id of an actor may hold spaces."""
+    """The kind, id, position and hash in a line about a chain; [] for any other line. An actor's id may have spaces."""
     word, _space, rest = line.strip().partition(" ")
     parts = rest.rsplit(" ", 2) if word == "staff" else rest.split()
     return [word, *parts] if word in ("payment", "staff") and len(parts) == 3 else []
@@ -289,13 +279,8 @@ def _missing_events(name: str, rows: dict[UUID, list[str]]) -> Iterator[ChainBre
 def _missing_actions(name: str, rows: Sequence[list[str]]) -> Iterator[ChainBreak]:
     for _word, quoted, place, anchored in rows:
         actor = json.loads(quoted)
-        own = (
-            {"chained_later_at__isnull": False}
-            if actor == OLDER_ACTIONS
-            else {"chained_later_at": None, "actor": actor}
-        )
-        found = StaffAction.objects.filter(position=int(place), **own).values_list("hash", flat=True).first()
-        about = f"staff {actor or '(older rows)'}"
+        found = older_rows.actions_of(actor).filter(position=int(place)).values_list("hash", flat=True).first()
+        about = older_rows.name_of_actions(actor)
         if found is None:
             yield ChainBreak(about, "", f"its action number {place} is gone: {name} names it")
         elif not hmac.compare_digest(found, anchored):

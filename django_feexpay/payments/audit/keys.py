@@ -1,7 +1,7 @@
-"""The keys of the chains, derived from AUDIT_KEYS, or from HASH_KEY where it is not set.
+"""The keys of the chains, derived from AUDIT_KEYS, or from HASH_KEY if it is not set.
 
-Each row stores the id of its key. So a new key may be put first at any time: it makes the hashes of new rows, and the
-older keys still prove the older rows. A key that leaves AUDIT_KEYS leaves its rows without a proof.
+Each row stores the id of its key. A new key may therefore be put first at any time: it makes the hashes of new rows,
+and the older keys still prove the older rows. When a key is removed from AUDIT_KEYS, its rows can no longer be proved.
 """
 
 from __future__ import annotations

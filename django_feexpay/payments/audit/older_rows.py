@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from django_feexpay import conf
 from django_feexpay.models import Credit, Payment, PaymentEvent, StaffAction
 from django_feexpay.models.primary import write_columns
@@ -36,6 +38,18 @@ class Chained:
         return bool(self.payments or self.actions)
 
 
+def actions_of(actor: str) -> QuerySet[StaffAction]:
+    """The rows of one chain of staff actions: an actor's, or OLDER_ACTIONS."""
+    if actor == OLDER_ACTIONS:
+        return StaffAction.objects.filter(chained_later_at__isnull=False)
+    return StaffAction.objects.filter(chained_later_at=None, actor=actor)
+
+
+def name_of_actions(actor: str) -> str:
+    """How messages name a chain of staff actions."""
+    return f"staff {actor or '(older rows)'}"
+
+
 def begin_chain(payment: Payment) -> None:
     """Chain the events of a payment that has none chained, and its credit. The caller holds the payment's lock.
 
@@ -44,8 +58,8 @@ def begin_chain(payment: Payment) -> None:
     _begin_chains([payment])
 
 
-def are_there() -> bool:
-    """Whether a payment or a staff action is not in a chain. Reads whole tables if there is none."""
+def exist() -> bool:
+    """Whether a payment or a staff action is in no chain. If all are chained, this reads whole tables."""
     return Payment.objects.filter(event_count=0).exists() or StaffAction.objects.filter(hash="").exists()
 
 
@@ -53,7 +67,7 @@ def chain_older_rows() -> Iterator[Chained]:
     """Chain all older rows in small transactions; yields how many are done after each.
 
     Changes: PaymentEvent, Credit, Payment, StaffAction, StaffChain. Raises: as `durable`.
-    Safe to repeat: yes; a run that was stopped goes on where it stopped, also at the same time as another.
+    Safe to repeat: yes, also concurrently; a run that was stopped continues where it stopped.
     """
     done = Chained()
     last: UUID | None = None
@@ -66,9 +80,9 @@ def chain_older_rows() -> Iterator[Chained]:
 
 @durable()
 def _chain_payments(after: UUID | None, done: Chained) -> UUID | None:
-    """Chain the next payments in the order of the primary key; the last of them, None if there are no more.
+    """Chain the next payments, by primary key. Returns the last one's key, or None if none was left.
 
-    All who lock several payments lock them in this order, so they cannot deadlock.
+    Everything that locks several payments locks them in this order, so no two can deadlock.
     """
     unchained = Payment.objects.filter(event_count=0)
     if after is not None:
@@ -85,7 +99,7 @@ def _chain_payments(after: UUID | None, done: Chained) -> UUID | None:
 
 
 def _begin_chains(payments: Sequence[Payment]) -> int:
-    """Chain the events and credits of these payments, which the caller has locked; how many events."""
+    """Chain the events and credits of these payments, which the caller has locked; return how many events."""
     now, key = conf.now(), signing_key()
     by_pk = {payment.pk: payment for payment in payments}
     events = list(PaymentEvent.objects.filter(payment__in=by_pk, hash="").order_by("id"))
@@ -102,7 +116,7 @@ def _begin_chains(payments: Sequence[Payment]) -> int:
 
 @durable()
 def _chain_actions(done: Chained) -> int:
-    """Chain the next older staff actions: one chain for all of them, in the order in which they were written."""
+    """Chain the next older staff actions, all in one chain, in the order in which they were written; how many."""
     chain_of_all = chain.lock_actions(OLDER_ACTIONS)
     now = conf.now()
     actions = list(StaffAction.objects.filter(hash="").order_by("id")[:BATCH])

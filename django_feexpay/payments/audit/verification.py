@@ -1,4 +1,4 @@
-"""Say where a chain breaks. Reads small pages of rows, so the tables may have any size; payments go on meanwhile.
+"""Find where a chain breaks. It reads small pages of rows, so tables may have any size, and payments may run meanwhile.
 
 A page is read in one statement, which shows each payment and its events as of one moment.
 """
@@ -17,7 +17,7 @@ from django.db.models import F, FilteredRelation, Q
 
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Payment, StaffAction, StaffChain
-from django_feexpay.payments.audit import chain
+from django_feexpay.payments.audit import chain, older_rows
 from django_feexpay.payments.audit.keys import AuditKey, known_keys
 from django_feexpay.payments.audit.older_rows import OLDER_ACTIONS
 
@@ -56,7 +56,7 @@ class Checked:
     later_until: datetime | None = None
 
     def is_too_late(self, at: datetime | None) -> bool:
-        """Count a row. Whether it was chained although nothing was left to chain."""
+        """Count a row that was chained later; True if nothing was left to chain at that time."""
         if at is None:
             return False
         self.later += 1
@@ -139,7 +139,7 @@ _CREDIT, _EVENT = len(PaymentRow._fields), len(PaymentRow._fields) + len(CreditR
 
 
 def begin() -> Checked:
-    """Nothing checked yet."""
+    """Start a verification in which nothing has been checked yet."""
     done = StaffAction.objects.filter(action=StaffAction.Action.CHAIN_HISTORY, result=StaffAction.Result.DONE)
     return Checked(later_until=done.order_by("-created_at").values_list("created_at", flat=True).first())
 
@@ -150,8 +150,8 @@ def begin() -> Checked:
 def breaks_of_payments(checked: Checked, only: Iterable[UUID] = ()) -> Iterator[ChainBreak]:
     """Yield every break of the chains of these payments, in the order of the primary key; default: of all."""
     keys = known_keys()
-    for first, last in ((pk, pk) for pk in sorted(set(only))) if only else _pages():
-        for payment, credit, events in _read(first, last):
+    for page in ([pk] for pk in sorted(set(only))) if only else pages_of_payments():
+        for payment, credit, events in _read(page[0], page[-1]):
             yield from breaks_of_payment(payment, credit, events, keys, checked)
 
 
@@ -160,19 +160,19 @@ def breaks_of_one(payment_id: UUID) -> list[ChainBreak]:
     return list(breaks_of_payments(Checked(), [payment_id]))
 
 
-def _pages() -> Iterator[tuple[UUID, UUID]]:
-    """The first and the last primary key of each page of payments."""
+def pages_of_payments() -> Iterator[list[UUID]]:
+    """The primary keys of all payments, in pages of PAGE."""
     rows = Payment.objects.order_by("pk").values_list("pk", flat=True)
     page = list(rows[:PAGE])
     while page:
-        yield page[0], page[-1]
+        yield page
         page = list(rows.filter(pk__gt=page[-1])[:PAGE])
 
 
 def _read(first: UUID, last: UUID) -> Iterator[tuple[PaymentRow, CreditRow, list[EventRow]]]:
-    """Each payment between these two with its credit and its events, in one statement.
+    """Each payment between these two, with its credit and its events, in one statement.
 
-    The range is said for each table: PostgreSQL does not conclude it, and would read a whole table for each page.
+    The range is repeated for each table: PostgreSQL does not infer it, and would read a whole table for each page.
     """
     payments = Payment.objects.filter(pk__range=(first, last)).annotate(
         link=FilteredRelation("events", condition=Q(events__payment__gte=first, events__payment__lte=last)),
@@ -283,7 +283,7 @@ def breaks_of_staff_actions(checked: Checked) -> Iterator[ChainBreak]:
 def _breaks_of_actor(
     actor: str, end: StaffChain | None, keys: Mapping[str, AuditKey], checked: Checked
 ) -> Iterator[ChainBreak]:
-    about = f"staff {actor or '(older rows)'}"
+    about = older_rows.name_of_actions(actor)
     seen: list[ActionRow] = []
 
     def rows() -> Iterator[ActionRow]:
@@ -305,8 +305,7 @@ def _breaks_of_actor(
 
 def _actions_of(actor: str) -> Iterator[ActionRow]:
     """The chained actions of one chain by position, read in pages."""
-    own = Q(chained_later_at__isnull=False) if actor == OLDER_ACTIONS else Q(chained_later_at=None, actor=actor)
-    rows = StaffAction.objects.filter(own).exclude(hash="").order_by("position", "id")
+    rows = older_rows.actions_of(actor).exclude(hash="").order_by("position", "id")
     last = 0
     while page := [
         ActionRow._make(row) for row in rows.filter(position__gt=last).values_list(*ActionRow._fields)[:PAGE]

@@ -42,7 +42,7 @@ _OUTCOME_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A discrepancy before it is stored; attempt or row None: that side has nothing."""
+    """A discrepancy before it is stored. attempt or row is None if that side has nothing."""
 
     kind: Kind
     attempt: Attempt | None
@@ -95,7 +95,7 @@ def matching(rows: Collection[HistoryRow]) -> dict[HistoryRow, Attempt]:
 
 
 def between(attempt: Attempt, row: HistoryRow) -> Iterator[Kind]:
-    """The kinds of discrepancy between an attempt and its row; while sending: none."""
+    """The kinds of discrepancy between an attempt and its row; none while it is being sent."""
     report, status = row.report, attempt.life_status
     if status is Status.SENDING:
         return

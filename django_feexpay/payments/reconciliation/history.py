@@ -24,7 +24,7 @@ from django_feexpay.payments.admission import rate_budget
 #: FeexPay's time zone is not documented: it may list a payment on our day, the day before or the day after.
 A_DAY = timedelta(days=1)
 
-#: In this order a payment that changes its status between two questions appears in at least one answer.
+#: Asked in this order, a payment whose status changes between two questions appears in at least one answer.
 _WORDS = (Word.PENDING, Word.FAILED, Word.SUCCESSFUL)
 
 #: After this many questions in a row without an answer, the reader stops asking.
@@ -59,9 +59,9 @@ UNANSWERED_GAPS = frozenset({Gap.UNANSWERED, Gap.REFUSED, Gap.NOT_ASKED})
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One question to the history: days, both included, and maybe a word or provider.
+    """One question to the history: days, both included, and optionally a word or a provider.
 
-    `unfiltered`: only the rows of those days that no provider filter reaches.
+    `unfiltered`: only the rows of those days that no provider filter finds.
     """
 
     start: date
@@ -106,9 +106,10 @@ class Reader:
     """Reads periods with a bounded number of questions. It holds one page at a time.
 
     max_questions, timeout_seconds: when one of them is used up, the rest becomes a gap. stop: called before each
-    question; True has the same effect. waits_seconds: how long in total it waits while the rate budget is spent.
-    longest_question_seconds: deadline of each question, instead of the gateway's usual one. other_words: whether to
-    search for payments with other words than _WORDS, by sixteen questions on a busy day; False: they are a gap.
+    question; if it returns True, the rest becomes a gap too. waits_seconds: how long in total it may wait while the
+    rate budget is spent. longest_question_seconds: deadline of each question, instead of the gateway's usual one.
+    other_words: whether to search for payments with other words than _WORDS, which takes sixteen questions on a busy
+    day; if False, they are a gap.
     """
 
     max_questions: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from django.db import IntegrityError
 from django.db.models import F, Min
@@ -42,7 +42,7 @@ HEARTBEAT_TIMEOUT = timedelta(minutes=10)
 #: LATE_RESTART_AFTER.
 RESTART_AFTER = timedelta(hours=1)
 LATE_RESTART_AFTER = A_DAY
-#: Older nights are not compared any more.
+#: Older nights are no longer compared.
 OLDEST_NIGHT_AGE = timedelta(days=LONGEST_HISTORY_DAYS)
 
 #: Missed nights are searched among this many of the newest ones. Staff compare older days by command.
@@ -74,7 +74,7 @@ def claim(now: datetime) -> Comparison | None:
     at = feexpay.compare_at
     if at is None:
         return None
-    tonight = (now.astimezone(UTC) - timedelta(hours=at.hour, minutes=at.minute)).date()
+    tonight = latest_night(at, now)
     newest = Comparison.objects.filter(night__isnull=False).order_by("-night")[:NIGHTS_REMEMBERED]
     known = sorted(newest, key=_night_of)
     if any(_blocks_others(row, now) for row in known):
@@ -91,6 +91,11 @@ def claim(now: datetime) -> Comparison | None:
             return begin(missed - days * A_DAY, missed - A_DAY, night=missed)
     except IntegrityError:  # another process claimed it
         return None
+
+
+def latest_night(at: time, now: datetime) -> date:
+    """The newest night, a UTC date, whose time of day `at` has come."""
+    return (now.astimezone(UTC) - timedelta(hours=at.hour, minutes=at.minute)).date()
 
 
 def _night_of(row: Comparison) -> date:
@@ -137,7 +142,7 @@ def _must_restart(row: Comparison, now: datetime) -> bool:
     if row.start_count < MAX_STARTS:
         # A heartbeat in the future was written by a clock that was ahead: no process runs this comparison.
         return age < -conf.CLOCK_SLACK or age > (RESTART_AFTER if unanswered else HEARTBEAT_TIMEOUT)
-    # Once a day, and after a month no more.
+    # Once a day, for a month.
     return age > LATE_RESTART_AFTER and utc_day(now) - _night_of(row) < OLDEST_NIGHT_AGE
 
 

@@ -1,8 +1,8 @@
 """Compare a period with FeexPay's history.
 
-A comparison finds rows missing on either side, other amounts and other statuses. The history decides
-nothing: each discrepancy is settled by asking FeexPay about the attempt. A row that may be in a gap of the history is
-never reported as missing.
+A comparison finds rows that are missing on either side, other amounts and other statuses. The history decides nothing:
+each discrepancy is settled by asking FeexPay about the attempt. A row that may be in a gap of the history is never
+reported as missing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ logger = logging.getLogger("django_feexpay.payments")
 
 State = Comparison.State
 
-#: A month of a busy shop needs fewer. The limit ends a reading that inconsistent answers would prolong without end.
+#: A month of a busy shop needs fewer. The limit stops a comparison that inconsistent answers would keep running
+#: forever.
 MAX_QUESTIONS = 5000
 
 #: How long a comparison waits in total while the rate budget is spent.
@@ -249,7 +250,7 @@ def _acknowledged(first: date, last: date) -> Iterator[Attempt]:
 
 
 def _day_of(attempt: Attempt) -> date | None:
-    """The UTC day of its sending; None: never sent, so its row counts on any day."""
+    """The UTC day on which it was sent; None if it was never sent: then its row counts on any day."""
     return None if attempt.sent_at is None else utc_day(attempt.sent_at)
 
 

@@ -1,6 +1,6 @@
-"""A statement beside FeexPay: its history, as comparisons of the period saw it, and its balance now.
+"""FeexPay's side of a statement: its history, as the comparisons of the period saw it, and its balance now.
 
-The history is not stored. What FeexPay took by its own history is what our rows say, plus the open differences.
+The history is not stored. What FeexPay took according to its history is what our rows say, plus the open differences.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Kind = Discrepancy.Kind
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """An open difference and what it means: FeexPay took `effect` more than our rows say, or less if below zero."""
+    """An open difference and its effect: FeexPay took `effect` more than our rows say, or less if it is negative."""
 
     row: Discrepancy
     effect: int
@@ -32,7 +32,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What was taken in a currency: by our rows, and by FeexPay's history. Without a currency: FeexPay named none."""
+    """What was taken in a currency, by our rows and by FeexPay's history. The currency is "" if FeexPay named none."""
 
     currency: str
     ours: int
@@ -45,7 +45,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """`uncompared`: days (UTC) of the period that no complete comparison covers: FeexPay's sums are unproven there."""
+    """`uncompared`: days (UTC) of the period without a complete comparison, so FeexPay's sums are not proven there."""
 
     uncompared: list[date]
     differences: list[Difference]
@@ -53,7 +53,7 @@ class Settlement:
 
 
 def settle(statement: Statement, provider: str = "") -> Settlement:
-    """Compare a statement with FeexPay's history. Two statements; asks FeexPay nothing. Safe to repeat: yes."""
+    """Compare a statement with FeexPay's history. Two queries, and no call to FeexPay. Safe to repeat: yes."""
     period = statement.period
     differences = list(_differences(period, provider))
     effects: dict[str, int] = defaultdict(int)

@@ -24,7 +24,7 @@ _AT_ONCE = 1000
 
 _Ending = Callable[..., None]
 
-#: One payment in so many ends in this way; in a small set each way still comes up a few times.
+#: One payment in this many ends in this way; in a small set each way still occurs a few times.
 _SPECIAL: dict[_Ending, int] = {
     endings.review: 700,
     endings.charged_twice: 900,
@@ -142,7 +142,7 @@ def _outages(now: datetime, chance: random.Random) -> dict[tuple[str, date], tup
 
 
 def _daily_work(world: World) -> None:
-    """What staff did besides: exports at the end of a month, look-ups and notes by support."""
+    """What else staff did: exports at the end of a month, look-ups and notes by support."""
     chance = world.chance
     for ago in range(1, volumes.DAYS, 3):
         at = (world.now - timedelta(days=ago)).replace(hour=9, minute=chance.randrange(60))

@@ -256,7 +256,7 @@ class OnePayment:
         return incident
 
     def signal(self, signal: OutboxMessage.Signal, event_id: uuid.UUID | None = None) -> OutboxMessage:
-        """A message to the shop, delivered; one of the last two hours may still wait because the shop failed."""
+        """A message to the shop, delivered; one of the last two hours may still be waiting because the shop failed."""
         world = self.world
         waits = self.at > world.now - timedelta(hours=2) and world.chance.random() < 0.05
         message = OutboxMessage(

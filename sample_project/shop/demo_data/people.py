@@ -52,7 +52,7 @@ _LAST_NAMES = (
 #: Numbers differ in the last four digits from the catalogue's example, which is not in use.
 _DIGITS = 4
 _PAYMENTS_OF_A_PLAYER, _FEWEST, _MOST = 25, 20, 10_000
-#: 1: all players pay as often; higher: a few pay most of the payments.
+#: 1: all players pay equally often; higher: a few make most of the payments.
 _UNEVEN = 1.3
 
 _STAFF = (("awa.support", "Awa", "Support"), ("koffi.finance", "Koffi", "Finance"), ("ines.ops", "Inès", "Operations"))
@@ -71,7 +71,7 @@ class Player:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Everybody of the demo. `staff`: primary key and user name by role."""
+    """Everyone in the demo. `staff`: primary key and user name by role."""
 
     players: list[Player]
     staff: dict[str, tuple[str, str]]

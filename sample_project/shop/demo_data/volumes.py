@@ -11,7 +11,7 @@ from django.utils import timezone
 
 DAYS = 365
 
-#: The newest made-up payment is at least this old: each of them had the time to end.
+#: The newest made-up payment is at least this old, so that each had time to end.
 NEWEST = timedelta(minutes=40)
 
 #: By weekday from Monday: people pay on Friday evening and on Saturday.

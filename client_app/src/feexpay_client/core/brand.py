@@ -25,7 +25,8 @@ BRAND_FILE: Final = Path(__file__).resolve().parents[1] / "brand.toml"
 OUR_ID: Final = "io.github.djangofeexpay.client"
 SMALLEST_LOGO: Final = 256
 
-#: The id is an Android package, a Debian package, the name of the desktop files and a URL scheme: what all four allow.
+#: The id is used as an Android package, a Debian package, the name of the desktop files and a URL scheme, so it may
+#: hold only what all four allow.
 _ID = re.compile(r"[a-z][a-z0-9]*(\.[a-z][a-z0-9]*){2,}")
 #: Desktop files, AppStream and buildozer.spec take these as they are.
 _NAME = re.compile(r"[\w' ’&.,!+-]{1,30}")
@@ -128,8 +129,9 @@ class _Reader:
         value = self._given.get(name, {}) if name else self._given
         if isinstance(value, dict):
             return value
-        if name in self._given:
-            self._problem_once(f"{name}: a table, [{name}]")
+        problem = f"{name}: a table, [{name}]"
+        if name in self._given and problem not in self.problems:
+            self.problems.append(problem)
         return {}
 
     def _text(self, name: str, check: Callable[[str], str], *, required: bool = False, default: str = "") -> str:
@@ -229,12 +231,8 @@ class _Reader:
             self.problems.append(f"logo: {name} is {width} × {height} pixels; needed: {wanted}")
         return str(path)
 
-    def _problem_once(self, problem: str) -> None:
-        if problem not in self.problems:
-            self.problems.append(problem)
 
-
-#: The key of a language's own name.
+#: The key of the text that holds a language's own name.
 LANGUAGE_NAME: Final = "language.name"
 #: Table → the names in it.
 _NAMES: Final[Mapping[str, frozenset[str]]] = {

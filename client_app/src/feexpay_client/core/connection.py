@@ -159,7 +159,7 @@ class Connection:
                     verify=verify,
                     timeout=httpx.Timeout(_POST_SECONDS, connect=_CONNECT_SECONDS),
                     follow_redirects=False,
-                    trust_env=False,  # ignore .netrc and proxy variables
+                    trust_env=False,  # .netrc and proxy variables are ignored
                 )
         return self._httpx
 

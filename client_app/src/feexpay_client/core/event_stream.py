@@ -15,7 +15,7 @@ class StreamEvent:
 
 
 class EventParser:
-    """Feed it what arrives, in pieces of any size. `retry_seconds`: when the server wants us back, if it said so."""
+    """Feed it what arrives, in pieces of any size. `retry_seconds`: when to connect again, if the server said so."""
 
     def __init__(self) -> None:
         self.retry_seconds: float | None = None
@@ -24,7 +24,7 @@ class EventParser:
         self._data: list[str] = []
 
     def feed(self, chunk: bytes) -> list[StreamEvent]:
-        """The events that this chunk completes. Raises MalformedAnswer for more than a server of ours sends."""
+        """The events that this chunk completes. Raises MalformedAnswer if they hold more than our server ever sends."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) + sum(map(len, self._data)) > LARGEST_BODY:
             raise MalformedAnswer("event: too large")

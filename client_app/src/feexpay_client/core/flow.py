@@ -321,7 +321,7 @@ class Flow:
 
 
 def _answered(number: int, payment: Payment, answer: Answer[Any], asked_about: str | None) -> ev.Event:
-    """Raises: MalformedAnswer if the answer is about another payment than the request."""
+    """The event for an answer. Raises: MalformedAnswer if the answer is about another payment than the request."""
     if asked_about is not None and payment.id != asked_about:
         raise errors.MalformedAnswer("the answer is about another payment")
     return ev.Answered(number, payment, answer.server_now)

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 LOCALES = Path(__file__).parent / "locales"
-#: A language of the host's shows what it leaves out in this one.
+#: A language that the host added falls back to this one for the texts that it lacks.
 FALLBACK = "en"
 
 
@@ -38,7 +38,7 @@ class Texts:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages there are texts in: ours, then the host's."""
+        """The languages that have texts: ours, then the host's."""
         return (*our_languages(), *sorted(self._replaced.keys() - our_languages()))
 
     def name_of(self, language: str) -> str:

@@ -1,4 +1,4 @@
-"""One window for links back into the app: the process that a link starts shows the running window and ends."""
+"""One running window: a process that a link starts shows the window that is already open, and ends."""
 
 from __future__ import annotations
 

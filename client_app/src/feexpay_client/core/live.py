@@ -1,7 +1,7 @@
-"""Keep one event stream open for the payment that is followed. Polls go on: a stream only makes the news faster.
+"""Keep one event stream open for the payment that is followed.
 
-Where the server offers no streams (406, or an older server), no other is tried. A stream that breaks or ends is opened
-again, after the time that the server named or with back-off.
+Polls go on: a stream only shows changes sooner. If the server offers no streams (406, or an older server), none is
+tried again. A stream that breaks or ends is opened again, after the time that the server named or with back-off.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from feexpay_client.core.api import PaymentsApi
 
 logger = logging.getLogger("feexpay_client.flow")
 
-#: After so many answers in a row that are no events, a proxy or another server answers: poll only.
+#: After this many answers in a row that are no events, a proxy or another server must be answering: only poll.
 _MOST_MALFORMED = 2
 
 

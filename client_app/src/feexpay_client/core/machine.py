@@ -266,7 +266,7 @@ def _stream_opened(state: State, event: ev.StreamOpened, now: Moment) -> Step:
 
 
 def _stream_ended(state: State, event: ev.StreamEnded, now: Moment) -> Step:
-    """Poll at once after a stream that broke. After one that the server ended, a second later: it ends many at once."""
+    """Poll at once if the stream broke, and a second later if the server ended it, as it ends many at once."""
     if not state.live:
         return state, []
     state = replace(state, live=False)

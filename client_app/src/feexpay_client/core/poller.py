@@ -9,7 +9,7 @@ SOONEST_SECONDS = 1.0
 LATEST_SECONDS = 300.0
 #: Interval for a pending payment without `next_poll_seconds`.
 DEFAULT_SECONDS = 5.0
-#: Interval while the server refuses to show the payment: staff must correct that.
+#: Interval while the server refuses to show the payment, which only its staff can correct.
 REFUSED_SECONDS = 60.0
 #: Seconds without a key press after which a quote for the typed amount is requested.
 TYPING_SECONDS = 0.4

@@ -53,7 +53,7 @@ class PreferenceFile:
         try:
             write_whole(self._path, json.dumps(asdict(self.value), ensure_ascii=False, indent=1).encode())
         except OSError:
-            return self.value  # no error: the change applies until the app is closed
+            return self.value  # not an error: the change applies until the app is closed
         return self.value
 
 

@@ -30,7 +30,7 @@ class Purchase:
         return Draft(provider, self.amount, self.currency, phone, otp, self.metadata, self.description)
 
     def is_paid_by(self, payment: Payment | Draft) -> bool:
-        """The payment, or the form that is being sent, is for this purchase, as far as its contents can tell."""
+        """Whether a payment, or the form that is being sent, is for this purchase, as far as its contents can tell."""
         return (self.amount, self.currency, dict(self.metadata)) == (
             payment.amount,
             payment.currency,

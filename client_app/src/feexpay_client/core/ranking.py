@@ -23,7 +23,11 @@ _FRANCS = frozenset({"XOF", "XAF"})
 
 
 def ranked(providers: Iterable[Provider], country: str, last: str = "") -> list[Provider]:
-    """Those of one country first, by use, then the rest; cards last. `last`: the last one used, which comes first."""
+    """The ways to pay in the order in which they are offered.
+
+    Those of one country come first, the most used first, then the others; cards come last. `last`: the way used last,
+    which comes before all.
+    """
     most_used = _MOST_USED.get(country, ())
 
     def place(provider: Provider) -> tuple[bool, bool, bool, int]:
@@ -35,24 +39,15 @@ def ranked(providers: Iterable[Provider], country: str, last: str = "") -> list[
 
 
 def accepts(provider: Provider, currency: str) -> bool:
-    """A price in this currency can be paid there: its own, the other franc, or one that the server converts."""
-    return (
-        not currency
-        or currency == provider.currency
-        or {currency, provider.currency} <= _FRANCS
-        or _is_foreign(currency)
-    )
+    """Whether a provider takes a price in this currency: its own, the other franc, or one that the server converts."""
+    return currency in ("", provider.currency) or {currency, provider.currency} <= _FRANCS or currency not in _FRANCS
 
 
 def currency_to_send(provider: Provider, currency: str) -> str:
-    """The currency in which to ask for a price: a price in francs is asked in the francs of the provider."""
+    """The currency in which to state a price: a price in francs is stated in the provider's own francs."""
     return provider.currency if {currency, provider.currency} <= _FRANCS else currency
 
 
 def payable_countries(providers: Sequence[Provider], currency: str) -> set[str]:
     """The countries with a way to pay of their own that works now."""
     return {one.country for one in providers if one.country and one.enabled and accepts(one, currency)}
-
-
-def _is_foreign(currency: str) -> bool:
-    return currency not in _FRANCS

@@ -15,7 +15,7 @@ _DETAILS = frozenset({"receipt.status", "receipt.reference", "receipt.payment"})
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """What the payment does not say: shop, article, and the name of the way to pay. Each may be empty."""
+    """What the payment does not tell: the shop, the article and the name of the way to pay. Each may be empty."""
 
     shop: str = ""
     item: str = ""

@@ -246,7 +246,7 @@ class State:
 
     @property
     def can_set_aside(self) -> bool:
-        """The shop's staff review it, or the server does not know it: waiting does not help."""
+        """Whether waiting does not help: the shop's staff review the payment, or the server does not know it."""
         if self.phase in FOLLOWING and self.payment is not None and self.payment.detail == UNDER_REVIEW:
             return True
         known = self.phase in FOLLOWING or (self.intent is not None and self.intent.payment_id is not None)

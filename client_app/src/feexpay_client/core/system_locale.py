@@ -21,12 +21,12 @@ def system_country() -> str:
 
 
 def is_phone() -> bool:
-    """The device can dial a code."""
+    """Whether this device is a phone, which can dial a code."""
     return hasattr(sys, "getandroidapilevel") or sys.platform == "ios"
 
 
 def _tag() -> str:
-    """`fr_CI`, possibly with an encoding behind; empty if the system does not say."""
+    """`fr_CI`, possibly followed by an encoding; empty if the system does not tell."""
     if hasattr(sys, "getandroidapilevel"):
         return _android_tag()
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):

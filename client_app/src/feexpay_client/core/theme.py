@@ -116,9 +116,7 @@ class Theme:
 
     @classmethod
     def branded(cls, primary: str, **more: Any) -> Self:
-        """A theme of one brand colour. Light and dark variants are moved until every text on and in them is
-        readable.
-        """
+        """A theme from one brand colour. Its light and dark variants are shifted until every text is readable."""
         if not _COLOR.fullmatch(primary):
             raise ValueError("primary: not a colour #RRGGBB")
         light, dark = dict(_branded(primary, LIGHT, darker=True)), dict(_branded(primary, DARK, darker=False))

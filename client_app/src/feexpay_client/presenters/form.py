@@ -124,7 +124,7 @@ class FormPresenter(Presenter):
         self.context.flow.pay()
 
     def _remember(self) -> None:
-        """Offer the same again the next time."""
+        """Offer the same values again next time."""
         number = {"phone": self._full_phone()} if self.asks_phone else {}
         self.context.remember(provider=self.provider_code, country=self._providers.country, **number)
 

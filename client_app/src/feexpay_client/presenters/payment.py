@@ -30,7 +30,7 @@ class PaymentPresenter(Presenter):
     explanation = StringProperty("")
     amount_text = StringProperty("")
     facts = ListProperty()
-    #: What only the shop's support asks for: folded away.
+    #: Facts that only the shop's support asks for, folded away.
     details = ListProperty()
     details_shown = BooleanProperty(False)
     #: Who was paid and for what.
@@ -185,7 +185,7 @@ class PaymentPresenter(Presenter):
         self.relabel()
 
     def _flow_can_show(self, payment: Payment, state: State) -> bool:
-        """The flow already holds this payment, or holds none that is open."""
+        """Whether the flow already holds this payment, or holds no open one."""
         ours = state.payment is not None and state.payment.id == payment.id
         return ours or state.can_be_replaced
 

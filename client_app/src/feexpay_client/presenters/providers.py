@@ -14,7 +14,7 @@ from feexpay_client.presenters.presenter import Loading
 
 _KINDS = ("mobile_money", "card", "wallet", "bank_transfer")
 _HOME = "BJ"
-#: Fewer ways to pay are seen at a glance.
+#: Up to this many ways to pay can be seen at a glance.
 _SEARCHED_FROM = 8
 
 
@@ -78,7 +78,7 @@ class ProvidersPresenter(Loading):
         self.show()
 
     def name_of(self, provider: Provider) -> str:
-        """Its name; "card" for every network of cards."""
+        """The provider's name; "card" for every network of cards."""
         return self.tr("providers.card") if provider.kind == ranking.CARD else provider.name
 
     def show(self) -> None:
@@ -95,7 +95,7 @@ class ProvidersPresenter(Loading):
         self._show_ways([one for one in catalogue.in_country(self.country) if ranking.accepts(one, self.currency)])
 
     def _likely_country(self, payable: set[str]) -> str:
-        """Where this payer is: of the number used last, of the system's settings, else the first country."""
+        """The payer's probable country: of the number used last, of the system's settings, or else the first one."""
         likely = (phone.country_of(self.context.preferences.phone, self.all), system_country(), _HOME)
         return next((country for country in likely if country in payable), min(payable))
 

@@ -12,7 +12,7 @@ from feexpay_client.presenters.presenter import Presenter
 
 
 class SettingsPresenter(Presenter):
-    """Every change applies at once and is stored."""
+    """The settings. Every change applies at once and is stored."""
 
     session: Session  # only the app has these screens
 

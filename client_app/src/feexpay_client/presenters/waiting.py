@@ -34,14 +34,14 @@ class WaitingPresenter(Presenter):
     color = StringProperty("")
     time_left = StringProperty("")
     has_time = BooleanProperty(False)
-    #: The share of the time that is left, from 1 to 0.
+    #: The share of the time that is left, going from 1 to 0.
     share = NumericProperty(1)
     dial = StringProperty("")
     can_call = BooleanProperty(False)
     nothing_received = BooleanProperty(False)
     help_title = StringProperty("")
     help_text = StringProperty("")
-    #: Empty, or what happens after a payment was asked of a wrong number.
+    #: What happens after a payment was asked of a wrong number; empty while that is not shown.
     wrong_number = StringProperty("")
     feedback = StringProperty("")
     last_check = StringProperty("")
@@ -173,7 +173,7 @@ class WaitingPresenter(Presenter):
         return masked
 
     def _show_help(self, state: State) -> None:
-        """What to try when nothing arrives, and what becomes of a payment that asked the wrong number."""
+        """What to try if nothing arrives, and what becomes of a payment that was asked of a wrong number."""
         ends = state.payment.expires_at if state.payment is not None else None
         time = self.context.time_text(ends) if ends else ""
         places = {"phone": self.phone_text, "code": self.dial, "time": time, "wallet": self.page_text}
@@ -242,7 +242,7 @@ class WaitingPresenter(Presenter):
 
 
 def _whole_time(state: State) -> float:
-    """The time the payer had from the start. A retry began later, so only a first attempt tells."""
+    """The time that the payer had from the start; only a first attempt shows it, because a retry began later."""
     payment = state.payment
     if payment is None or payment.expires_at is None or payment.attempt_count > 1:
         return 0.0

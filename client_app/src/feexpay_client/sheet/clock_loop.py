@@ -48,11 +48,7 @@ class ClockLoop:
         if self._step_event is not None:
             self._step_event.cancel()
             # A lambda, because Kivy keeps only weak references to methods.
-            Clock.schedule_once(lambda _seconds: self._close_loop(), 0)
-
-    def _close_loop(self) -> None:
-        if not self.loop.is_closed():
-            self.loop.close()
+            Clock.schedule_once(lambda _seconds: self.loop.close(), 0)
 
     def _step(self, _seconds: float) -> None:
         end = time.monotonic() + _LONGEST_STEP_SECONDS

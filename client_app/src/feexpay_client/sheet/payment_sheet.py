@@ -1,4 +1,4 @@
-"""`PaymentSheet`: a Kivy app opens it over its own screen, and hears at the end what became of the payment."""
+"""`PaymentSheet`: a Kivy app opens it over its own screen and is told at the end what became of the payment."""
 
 from __future__ import annotations
 
@@ -33,15 +33,14 @@ from feexpay_client.sheet.clock_loop import ClockLoop
 from feexpay_client.sheet.session import SheetSession
 from feexpay_client.sheet.stage import PaymentStage
 from feexpay_client.ui import appearance, widgets  # noqa: F401 -- makes the widgets known to kv
-from feexpay_client.ui.input_mode import input_mode
+from feexpay_client.ui.input_mode import follow_touch
 from feexpay_client.ui.shell import FeexPayShell
 from feexpay_client.ui.teardown import tear_down
 from feexpay_client.ui.theme import Theme
 from feexpay_client.ui.theme import theme as shown_theme
-from feexpay_client.ui.widgets.focus import move_focus
+from feexpay_client.ui.widgets.focus import ESCAPE, TAB, move_focus
 from feexpay_client.ui.widgets.sheet import FeexPaySheet
 
-_ESCAPE, _TAB = 27, 9
 #: From this size on, the sheet leaves a margin around it. A phone held sideways has no height to spare.
 _FLOATING_DP = (600, 520)
 _WIDEST_DP, _HIGHEST_DP, _MARGIN_DP = 1000, 860, 24
@@ -52,8 +51,8 @@ class SheetResult:
     """How the sheet was left.
 
     status: `successful`, `failed`, `pending` (it goes on; `resume()` shows it again) or `cancelled` (nothing was paid).
-    payment: the payment; None if there was none. Credit nothing because of this: your server does that, and knows
-    first.
+    payment: the payment; None if there was none. Do not credit anything because of this result: your server does that,
+    and knows first.
     """
 
     status: str
@@ -220,11 +219,11 @@ class PaymentSheet(ModalView):
     def _show_window(self) -> None:
         self._softinput_mode, Window.softinput_mode = Window.softinput_mode, "below_target"
         super().open(animation=False)
-        Window.bind(on_keyboard=self._on_key, on_touch_down=self._on_touch)
+        Window.bind(on_keyboard=self._on_key, on_touch_down=follow_touch)
         self._fit()
 
     def _fit(self, *_args: object) -> None:
-        """The whole window on a phone; a panel in its middle where there is room."""
+        """Fill the whole window on a phone; show a panel in its middle where there is room."""
         width, height = self.size
         if width < dp(_FLOATING_DP[0]) or height < dp(_FLOATING_DP[1]):
             self._shell.corner, self._shell.size = 0, (width, height)
@@ -275,7 +274,7 @@ class PaymentSheet(ModalView):
     # --- which screen ---
 
     def _go(self, name: str) -> None:
-        self._leave_screen()
+        self._shell.leave_screen()
         self._screen = name
         self._shell.show(self.stage.screen(name, self))
         self._show_banner()
@@ -307,15 +306,9 @@ class PaymentSheet(ModalView):
         if self._screen:
             self._go(self._screen)
 
-    def _leave_screen(self) -> None:
-        screen = self._shell.screen
-        if screen is not None and hasattr(screen, "leave"):
-            screen.leave()
-
     def _focus_first(self, _seconds: float) -> None:
-        first = self._shell.screen.first_focus() if self._screen and self._shell.screen is not None else None
-        if first is not None and first.get_root_window() is not None:
-            first.take_focus()
+        if self._screen:
+            self._shell.focus_first()
 
     def _first_step(self) -> str:
         """The form for the purchase; empty if the sheet was opened for none."""
@@ -345,16 +338,11 @@ class PaymentSheet(ModalView):
 
     def _on_key(self, _window: Any, key: int, _scancode: Any = None, _text: Any = None, modifiers: Any = ()) -> bool:
         """Esc and Tab belong to the sheet while it is open, also when no widget has the focus."""
-        if key == _ESCAPE:
+        if key == ESCAPE:
             self.go_back()
-        elif key == _TAB:
+        elif key == TAB:
             move_focus(None, backwards="shift" in (modifiers or ()), frame=self._shell)
         return True
-
-    def _on_touch(self, _window: Any, touch: Any) -> bool:
-        if not getattr(touch, "is_mouse_scrolling", False):
-            input_mode.keyboard = False
-        return False
 
     # --- the end ---
 
@@ -376,7 +364,7 @@ class PaymentSheet(ModalView):
         return SheetResult(self._ended.status, self._ended) if self._ended is not None else SheetResult("cancelled")
 
     async def _end(self, result: SheetResult | None) -> None:
-        """Free the journal for the next sheet, then tell the app. `None`: nothing was shown, so nothing is told."""
+        """Free the journal for the next sheet, then tell the app; if nothing was shown (`None`), it is not told."""
         await self._session.close()
         self._running.discard(self)
         runner, self._runner = self._runner, None
@@ -394,11 +382,11 @@ class PaymentSheet(ModalView):
             Clock.schedule_once(lambda _seconds: self.open(self._purchase), 0)
 
     def _close_window(self) -> None:
-        self._leave_screen()
+        self._shell.leave_screen()
         self.stage.waiting.stop()
         self._screen = ""
         self.unbind(size=self._fit)
-        Window.unbind(on_keyboard=self._on_key, on_touch_down=self._on_touch)
+        Window.unbind(on_keyboard=self._on_key, on_touch_down=follow_touch)
         Window.softinput_mode = self._softinput_mode
         self.dismiss(animation=False)
         tear_down(self._shell)
@@ -414,7 +402,7 @@ class PaymentSheet(ModalView):
             self._runner.finish(self._end(None))
 
     def _app_resumes(self, *_args: object) -> None:
-        """Meanwhile Android may have dropped the surface, and the payment may have ended."""
+        """Poll at once, because the payment may have ended meanwhile. Android may also have dropped the surface."""
         if self._screen and self._session.flow is not None:
             self._session.flow.check_now()
 

@@ -57,4 +57,4 @@ class SheetSession:
 
 
 def _done(_answer: object) -> None:
-    """What `webbrowser.open` returns is of no use to the flow."""
+    """Discard what `webbrowser.open` returns: it is of no use to the flow."""

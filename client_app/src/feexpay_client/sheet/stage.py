@@ -39,7 +39,7 @@ class PaymentStage:
         return (self.providers, self.form, self.waiting, self.result)
 
     def screen(self, name: str, host: Host) -> Any:
-        """A new screen of that name; None if it is none of ours."""
+        """A new screen of that name; None if it is not one of these."""
         if name == "pay":
             return FeexPayPayScreen(vm=self.form, host=host, wide=host.wide)
         if name == "status":

@@ -17,6 +17,7 @@ from feexpay_client.core.models import Payment
 from feexpay_client.core.purchase import Purchase
 from feexpay_client.core.session import Session
 from feexpay_client.core.states import OPEN, SETTLED, Phase, State
+from feexpay_client.core.system_locale import is_phone
 from feexpay_client.presenters.app_context import AppContext
 from feexpay_client.presenters.history import HistoryPresenter
 from feexpay_client.presenters.home import HomePresenter
@@ -27,7 +28,7 @@ from feexpay_client.presenters.signin import SignInPresenter
 from feexpay_client.presenters.tasks import Tasks
 from feexpay_client.sheet.stage import PaymentStage
 from feexpay_client.ui import appearance, notices, widgets  # noqa: F401 -- makes the widgets known to kv
-from feexpay_client.ui.input_mode import input_mode
+from feexpay_client.ui.input_mode import follow_touch
 from feexpay_client.ui.screens.history import FeexPayHistoryScreen
 from feexpay_client.ui.screens.home import FeexPayHomeScreen
 from feexpay_client.ui.screens.result import FeexPayResultScreen
@@ -38,7 +39,7 @@ from feexpay_client.ui.teardown import tear_down
 from feexpay_client.ui.theme import Theme
 from feexpay_client.ui.theme import theme as shown_theme
 from feexpay_client.ui.widgets.button import FeexPayTextButton
-from feexpay_client.ui.widgets.focus import move_focus
+from feexpay_client.ui.widgets.focus import ESCAPE, TAB, move_focus
 from feexpay_client.ui.widgets.sheet import FeexPaySheet
 from feexpay_client.ui.widgets.text import FeexPayText
 
@@ -119,7 +120,7 @@ class ClientApp(App):
             self.settings_page.fbind(name, self._apply_appearance)
 
     def _name_purchases(self, *_args: object) -> None:
-        """The packs have come: the results can say what was bought."""
+        """Show what was bought on the results, now that the packs have been loaded."""
         for presenter in (self.result, self.receipt):
             presenter.relabel()
 
@@ -132,7 +133,7 @@ class ClientApp(App):
         shell.bind(
             wide=self._rebuild_screen, on_back=lambda *_: self.back(), on_banner=lambda *_: self._banner_pressed()
         )
-        Window.bind(on_keyboard=self._on_key, on_touch_down=self._on_touch)
+        Window.bind(on_keyboard=self._on_key, on_touch_down=follow_touch)
         Window.softinput_mode = "below_target"  # the on-screen keyboard must not cover the field
         self.root = shell
         self._label_navigation()
@@ -157,9 +158,9 @@ class ClientApp(App):
         self._refresh_shown()
 
     def on_stop(self) -> None:
-        Window.unbind(on_keyboard=self._on_key, on_touch_down=self._on_touch)
-        self._leave_screen()
+        Window.unbind(on_keyboard=self._on_key, on_touch_down=follow_touch)
         if self.root is not None:
+            self.root.leave_screen()
             tear_down(self.root)
         self.tasks.cancel()
 
@@ -175,9 +176,9 @@ class ClientApp(App):
         if not self.session.signed_in and name not in ("signin", "start"):
             self._screen_after_sign_in, name = name, "signin"
         name = self._allowed_screen(name)
-        self._leave_screen()
-        self.showing = name
         shell = self.root
+        shell.leave_screen()
+        self.showing = name
         shell.navigation_visible = name in dict(NAVIGATION) or (shell.wide and name not in ("signin", "start"))
         shell.active_item = {"pay": "home", "status": "home", "result": "home", "receipt": "history"}.get(name, name)
         shell.show(self.stage.screen(name, self) or _SCREENS[name](self))
@@ -383,32 +384,20 @@ class ClientApp(App):
         if self.root is not None:
             self.root.navigation_items = [(name, icon, self.tr(f"navigation.{name}")) for name, icon in NAVIGATION]
 
-    def _leave_screen(self) -> None:
-        screen = self.root.screen if self.root is not None else None
-        if screen is not None and hasattr(screen, "leave"):
-            screen.leave()
-
     def _focus_first(self, _seconds: float) -> None:
-        screen = self.root.screen if self.root is not None else None
-        first = screen.first_focus() if screen is not None else None
-        if first is not None and first.get_root_window() is not None:
-            first.take_focus()
+        if self.root is not None:
+            self.root.focus_first()
 
     def _on_key(self, _window: Any, key: int, _scancode: Any = None, _text: Any = None, modifiers: Any = ()) -> bool:
         """Keys while no widget has the focus: Esc (and Android's back) goes back, Tab focuses the first widget."""
-        if key == 27:
+        if key == ESCAPE:
             if not self.root.sheets() and self.showing in ("home", "signin"):
-                return self.showing == "signin" or not _is_phone()
+                return self.showing == "signin" or not is_phone()
             self.root.go_back()
             return True
-        if key == 9:
+        if key == TAB:
             move_focus(None, backwards="shift" in (modifiers or ()), frame=self.root)
             return True
-        return False
-
-    def _on_touch(self, _window: Any, touch: Any) -> bool:
-        if not getattr(touch, "is_mouse_scrolling", False):
-            input_mode.keyboard = False
         return False
 
     # --- called by screens: `sheet.host.Host` ---
@@ -429,12 +418,6 @@ class ClientApp(App):
         """Format an amount while the player types it."""
         amount = money.from_typed(text)
         return money.grouped(amount) if amount else ""
-
-
-def _is_phone() -> bool:
-    from kivy.utils import platform
-
-    return platform in ("android", "ios")
 
 
 def _receipt(app: ClientApp) -> FeexPayResultScreen:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kivy.event import EventDispatcher
 from kivy.properties import BooleanProperty
 
@@ -13,3 +15,10 @@ class InputMode(EventDispatcher):
 
 
 input_mode = InputMode()
+
+
+def follow_touch(_window: Any, touch: Any) -> bool:
+    """End the use of the keyboard at a touch or a click, but not when the wheel turns. Bind it to `on_touch_down`."""
+    if not getattr(touch, "is_mouse_scrolling", False):
+        input_mode.keyboard = False
+    return False

@@ -86,6 +86,17 @@ class FeexPayShell(FloatLayout):
         empty(self.ids.body)
         self.ids.body.add_widget(screen)
 
+    def leave_screen(self) -> None:
+        """Tell the screen that another one replaces it."""
+        if self.screen is not None and hasattr(self.screen, "leave"):
+            self.screen.leave()
+
+    def focus_first(self) -> None:
+        """Focus the first widget of the screen, if it is in a window."""
+        first = self.screen.first_focus() if self.screen is not None else None
+        if first is not None and first.get_root_window() is not None:
+            first.take_focus()
+
     def sheets(self) -> list[FeexPaySheet]:
         """The open sheets, topmost first."""
         return [child for child in self.children if isinstance(child, FeexPaySheet)]

@@ -13,11 +13,13 @@ from typing import Any
 from kivy.uix.behaviors import FocusBehavior
 from kivy.uix.scrollview import ScrollView
 from kivy.uix.widget import Widget
-from kivy.utils import platform
 
+from feexpay_client.core.system_locale import is_phone
 from feexpay_client.ui.input_mode import input_mode
 from feexpay_client.ui.kv import load_kv
 
+#: Key codes of the window's `on_keyboard`.
+ESCAPE, TAB = 27, 9
 _ARROWS = {"up": (0, 1), "down": (0, -1), "left": (-1, 0), "right": (1, 0)}
 
 
@@ -32,7 +34,7 @@ class FeexPayFocusable(FocusBehavior):
         self._frame: weakref.ref[Any] | None = None
         self.fbind("focus", self._remember_frame)
         # On a phone, a focused button would open the on-screen keyboard.
-        if platform in ("android", "ios"):
+        if is_phone():
             self.is_focusable = False
 
     def keyboard_on_key_down(self, window: Any, keycode: Any, text: str, modifiers: list[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Invariants I1 and I6: the sum of the credits, and the proof of each. `invariants` lists them with the others."""
+"""Invariants I1 and I6: the sum of the credits, and the proof of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Invariants I20 to I22: refunds, and how incidents ended. `invariants` lists them with the others."""
+"""Invariants I20 to I22: refunds, and how incidents ended."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce
 from django_feexpay.models import Credit, Incident, OutboxMessage, Refund
 from django_feexpay.models.purge import messages_kept_since
 from django_feexpay.payments import refunds
+from django_feexpay.payments.invariants.reading import ids_of
 
 _State = Refund.State
 
@@ -37,7 +38,7 @@ def refunds_never_exceed_what_was_taken() -> Iterator[str]:
         yield f"incident {incident}: refunded {refunded}, FeexPay took {taken}"
     apart = ~Q(attempt__payment=F("payment")) | ~Q(currency=F("payment__charged_currency"))
     apart |= Q(incident__isnull=False) & ~Q(incident__attempt=F("attempt"))
-    for pk in _ids(Refund.objects.filter(apart)):
+    for pk in ids_of(Refund.objects.filter(apart)):
         yield f"refund {pk}: its attempt, incident and currency are not those of its payment"
 
 
@@ -45,12 +46,12 @@ def closed_incident_is_refunded_or_explained() -> Iterator[str]:
     """I21: a closed incident says how it ended; one that ended by refunds is covered by recorded refunds."""
     closed = Incident.objects.filter(closed_at__isnull=False)
     unexplained = Q(resolution="") | Q(note="")
-    for pk in _ids(closed.filter(unexplained)):
+    for pk in ids_of(closed.filter(unexplained)):
         yield f"incident {pk}: closed without a reason"
     without_person = closed.filter(closed_by="").exclude(resolution=Incident.Resolution.BEFORE_REFUNDS)
-    for pk in _ids(without_person.exclude(unexplained)):
+    for pk in ids_of(without_person.exclude(unexplained)):
         yield f"incident {pk}: closed without a person"
-    for pk in _ids(Incident.objects.filter(closed_at=None).exclude(resolution="")):
+    for pk in ids_of(Incident.objects.filter(closed_at=None).exclude(resolution="")):
         yield f"incident {pk}: open, and it says how it ended"
     by_refund = closed.filter(resolution=Incident.Resolution.REFUNDED).select_related("attempt").order_by("pk")
     for incident in by_refund.iterator():
@@ -60,16 +61,16 @@ def closed_incident_is_refunded_or_explained() -> Iterator[str]:
 
 
 def recorded_refund_is_approved_and_announced_once() -> Iterator[str]:
-    """I22: above that day's limit a second person approved a recorded refund. Each has one signal of its own, unless
-    the purge deleted it.
+    """I22: a recorded refund was approved as its limit required, and has exactly one signal.
 
-    The limit is for all refunds of a charge together, in the order in which they were proposed. A released order has
-    its money back.
+    Above the limit of its day a second person approved it. The limit is for all refunds of a charge together, in the
+    order in which they were proposed. The signal may be missing only if the purge deleted it. The money of a released
+    order went back.
     """
     recorded = Refund.objects.filter(state=_State.RECORDED)
     for pk, total, limit in _recorded_by_one_person(recorded):
         yield f"refund {pk}: {total} is above {limit}, and one person recorded it"
-    for pk in _ids(recorded.filter(Q(approved_by=F("proposed_by")) | Q(proposed_by="") | Q(reason=""))):
+    for pk in ids_of(recorded.filter(Q(approved_by=F("proposed_by")) | Q(proposed_by="") | Q(reason=""))):
         yield f"refund {pk}: without a person or a reason, or approved by the person who proposed it"
     of_signal = Q(payment__outbox__signal=OutboxMessage.Signal.REFUNDED)
     counted = recorded.annotate(
@@ -79,14 +80,14 @@ def recorded_refund_is_approved_and_announced_once() -> Iterator[str]:
     for pk, count in kept.exclude(told=1).order_by("pk").values_list("pk", "told"):
         yield f"refund {pk}: announced {count} times"
     known = Refund.objects.filter(event_id=OuterRef("event_id"), payment=OuterRef("payment"), state=_State.RECORDED)
-    for pk in _ids(OutboxMessage.objects.filter(signal=OutboxMessage.Signal.REFUNDED).exclude(Exists(known))):
+    for pk in ids_of(OutboxMessage.objects.filter(signal=OutboxMessage.Signal.REFUNDED).exclude(Exists(known))):
         yield f"message {pk}: it announces a refund that is not recorded"
-    for pk in _ids(_released_too_early()):
+    for pk in ids_of(_released_too_early()):
         yield f"payment {pk}: its order was released, and its money is not back"
 
 
 def _recorded_by_one_person(recorded: QuerySet[Refund]) -> Iterator[tuple[int, int, int]]:
-    """Id, sum of the charge's refunds up to it, and limit."""
+    """Id of a refund, sum of the charge's refunds up to it, and the limit that the sum exceeds."""
     alone = recorded.filter(approved_by="", two_person_above__isnull=False).order_by("pk")
     for refund in alone.iterator():
         same_charge = {"attempt": refund.attempt_id, "credited": True}
@@ -110,7 +111,3 @@ def _released_too_early() -> QuerySet[Any]:
     taken_back = reversals.exclude(resolution=Incident.Resolution.NO_MONEY_LOST)
     credits_ = Credit.objects.filter(payment__released_at__isnull=False).exclude(Exists(taken_back))
     return credits_.annotate(refunded=refunded).filter(refunded__lt=F("amount"))
-
-
-def _ids(rows: QuerySet[Any]) -> Iterator[Any]:
-    return rows.order_by("pk").values_list("pk", flat=True).iterator()
