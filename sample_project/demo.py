@@ -90,6 +90,7 @@ class Demo:
             "FEEXPAY_API_KEY": "test_sandbox_key",
             "FEEXPAY_SHOP_ID": "SANDBOXSHOP0001",
             "FEEXPAY_RATES": "USD:600",  # an invented rate, as the money is invented, too
+            "FEEXPAY_SHOP_NAME": "Coin shop",
             "FEEXPAY_PROMPTS_PER_PHONE": "0",  # no real phone is prompted, so a magic number may be used often
             "FEEXPAY_WEBHOOK_MODES": "status,hmac",
             "FEEXPAY_WEBHOOK_SECRETS": f"hmac:{self.webhook_secret}",

@@ -143,10 +143,10 @@ def lock_user(user_id: object) -> None:
 
 def refuse_duplicates(duplicates: QuerySet[Payment]) -> None:
     """Raise NotAllowedError `duplicate_payment` naming the newest of these payments, if there is one."""
-    duplicate = duplicates.order_by("-created_at").first()
+    duplicate = duplicates.order_by("-created_at").values_list("pk", flat=True).first()
     if duplicate is not None:
         message = _("This is being paid or is paid already. Do not pay a second time.")
-        raise NotAllowedError("duplicate_payment", message, payment_id=duplicate.pk)
+        raise NotAllowedError("duplicate_payment", message, payment_id=duplicate)
 
 
 def is_credited(payment: Payment) -> bool:

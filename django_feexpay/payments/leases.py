@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.db.models import Case, DateTimeField, F, Q, Value, When
 
-from django_feexpay import conf
+from django_feexpay import conf, isolation
 from django_feexpay.conf import feexpay
 from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import Attempt, Payout
@@ -155,6 +155,14 @@ def next_poll(attempt: Attempt, status: Status, *, polls: int = 0) -> datetime |
     )
 
 
+#: A statement of its own, because each webhook runs it: building it with the ORM took an eighth of a webhook's time.
+_MAKE_DUE = """
+UPDATE feexpay_attempt SET next_poll_at = %(at)s
+WHERE id = %(id)s AND (next_poll_at IS NULL OR next_poll_at > %(at)s)
+    AND status <> %(sending)s AND (status = %(successful)s) = %(credited)s
+"""
+
+
 def make_due_now(attempt: Attempt, *, not_before: datetime | None = None) -> None:
     """Make an attempt due now, or as soon as MIN_POLL_GAP and `not_before` allow; never later than it already is.
 
@@ -164,8 +172,7 @@ def make_due_now(attempt: Attempt, *, not_before: datetime | None = None) -> Non
     if attempt.life_status in (Status.SENDING, Status.SUCCESSFUL):
         return
     earliest = _earliest(attempt, MIN_POLL_GAP)
-    movable = ~Q(status__in=[Status.SENDING, Status.SUCCESSFUL])
-    _make_due(attempt, movable, earliest if not_before is None else max(not_before, earliest))
+    _make_due(attempt, earliest if not_before is None else max(not_before, earliest), credited=False)
 
 
 def make_credited_due_now(attempt: Attempt, *, at: datetime | None = None) -> None:
@@ -175,7 +182,7 @@ def make_credited_due_now(attempt: Attempt, *, at: datetime | None = None) -> No
     Changes: `next_poll_at` of a credited attempt. Safe to repeat: yes.
     """
     earliest = _earliest(attempt, MIN_POLL_GAP_AFTER_CREDIT)
-    _make_due(attempt, Q(status=Status.SUCCESSFUL), earliest if at is None else max(at, earliest))
+    _make_due(attempt, earliest if at is None else max(at, earliest), credited=True)
 
 
 def _earliest(attempt: Attempt, gap: timedelta) -> datetime:
@@ -184,10 +191,19 @@ def _earliest(attempt: Attempt, gap: timedelta) -> datetime:
     return now if attempt.last_polled_at is None else min(max(now, attempt.last_polled_at + gap), now + gap)
 
 
-def _make_due(attempt: Attempt, movable: Q, at: datetime) -> None:
-    later = Q(next_poll_at__isnull=True) | Q(next_poll_at__gt=at)
-    if Attempt.objects.filter(later, movable, pk=attempt.pk).update(next_poll_at=at):
-        call_due_listeners()
+def _make_due(attempt: Attempt, at: datetime, *, credited: bool) -> None:
+    database = connections[Attempt.objects.db]
+    values = {
+        "id": Attempt._meta.pk.get_db_prep_value(attempt.pk, database),
+        "at": database.ops.adapt_datetimefield_value(at),
+        "sending": Status.SENDING.value,
+        "successful": Status.SUCCESSFUL.value,
+        "credited": credited,
+    }
+    with isolation.read_committed(database.alias), database.cursor() as cursor:
+        cursor.execute(_MAKE_DUE, values)
+        if cursor.rowcount:
+            call_due_listeners()
 
 
 def call_due_listeners() -> None:

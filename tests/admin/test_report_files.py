@@ -469,6 +469,32 @@ def test_pieces_that_a_dead_worker_left_are_deleted_too(
     assert stored(storage) == []
 
 
+def test_file_that_cannot_be_deleted_keeps_no_other(
+    staff_client: StaffClient, payments: list[Payment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = staff_client(*EXPORTER)
+    ask(client)
+    ask(client, name="xlsx")
+    report_files.work()
+    stuck, other = ReportFile.objects.order_by("created_at")
+    delete = FileSystemStorage.delete
+
+    def fail_for_one(storage: FileSystemStorage, name: str) -> None:
+        if name.startswith(str(stuck.pk)):
+            raise PermissionError(name)
+        delete(storage, name)
+
+    monkeypatch.setattr(FileSystemStorage, "delete", fail_for_one)
+    monkeypatch.setattr(report_files, "_DELETED_AT_ONCE", 1)
+    report_files.cancel(stuck)
+    report_files.cancel(other)
+
+    for _ in range(200):  # which is tried is drawn by lot
+        report_files.delete_expired()
+
+    assert list(ReportFile.objects.all()) == [stuck]
+
+
 def test_only_the_owner_of_the_process_can_read_the_directory(
     staff_client: StaffClient, payments: list[Payment], storage: Path
 ) -> None:
