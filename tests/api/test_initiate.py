@@ -132,6 +132,7 @@ def test_without_payable_a_start_is_refused(
     answer = caller.initiate()
 
     assert_problem(answer, 503, "not_configured")
+    assert "Retry-After" not in answer.headers  # the same request later would be refused, too
     assert (Payment.objects.count(), len(gateway.charges)) == (0, 0)
     assert "feexpay.W014" in caplog.text
 
