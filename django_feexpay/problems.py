@@ -40,8 +40,10 @@ PROBLEMS: Mapping[str, tuple[int, Any]] = {
     "rate_unavailable": (503, gettext_lazy("Not possible at the moment")),
 }
 
-#: `Retry-After` of a 503.
+#: `Retry-After` of a 503, except for WITHOUT_RETRY_AFTER.
 RETRY_AFTER_SECONDS = 5
+#: A 503 that lasts until the host changes its settings.
+WITHOUT_RETRY_AFTER = frozenset({"not_configured"})
 
 
 def request_id(request: Any) -> str:
@@ -76,7 +78,7 @@ def problem(
 def headers_of(body: Mapping[str, Any]) -> dict[str, str]:
     """The headers of a problem, except the `WWW-Authenticate` of a 401, which depends on the entry point."""
     headers = {"X-Request-ID": str(body["request_id"]), "Cache-Control": "no-store"}
-    if body["status"] == 503:
+    if body["status"] == 503 and body["code"] not in WITHOUT_RETRY_AFTER:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return headers
 

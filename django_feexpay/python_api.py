@@ -116,7 +116,7 @@ def _asynchronous(function: Callable[_Arguments, _Answer]) -> Callable[_Argument
 astart_payment = _asynchronous(start_payment)
 
 
-def retry_payment(payment_id: UUID | str, *, phone: str = "", otp: str = "") -> Payment:
+def retry_payment(payment_id: Payment | UUID | str, *, phone: str = "", otp: str = "") -> Payment:
     """Ask FeexPay about every earlier attempt. If all of them failed for certain, start a new one.
 
     phone: another number; "" for the same one. otp: for a provider whose payer gets a code before the start.
@@ -129,7 +129,7 @@ def retry_payment(payment_id: UUID | str, *, phone: str = "", otp: str = "") -> 
         return retry.retry(_uuid(payment_id), source=Source.HOST, phone=phone, otp=otp)
 
 
-def submit_otp(payment_id: UUID | str, otp: str) -> Payment:
+def submit_otp(payment_id: Payment | UUID | str, otp: str) -> Payment:
     """Send FeexPay the code that the payer received after the start. Return the payment after the answer.
 
     Raises: NotAllowedError `otp_not_expected`, `otp_rejected`, `gateway_unavailable`, `validation_error`.
@@ -140,7 +140,7 @@ def submit_otp(payment_id: UUID | str, otp: str) -> Payment:
         return otp_step.submit(_uuid(payment_id), otp, source=Source.HOST)
 
 
-def reconcile_payment(payment_id: UUID | str, *, total_seconds: float | None = None) -> Payment:
+def reconcile_payment(payment_id: Payment | UUID | str, *, total_seconds: float | None = None) -> Payment:
     """Ask FeexPay now about every attempt of a payment, settle it by the answers and return it.
 
     total_seconds: the timeout for each attempt, where a payer waits for your page. An attempt about which FeexPay does
@@ -167,7 +167,7 @@ def close_review(
     refuse_outer_atomic()
     with _by_host():
         closing = reviews.close(
-            payment.pk if isinstance(payment, Payment) else _read(payment).pk,
+            _read(payment).pk,
             decision,
             reason=reason,
             actor=reviews.actor_of(actor),
@@ -252,7 +252,9 @@ def _private(*texts: str) -> tuple[str, ...]:
     return tuple(PrivateText(text) if type(text) is str else text for text in texts)
 
 
-def _uuid(payment_id: UUID | str) -> UUID:
+def _uuid(payment_id: Payment | UUID | str) -> UUID:
+    if isinstance(payment_id, Payment):
+        return payment_id.pk
     if isinstance(payment_id, UUID):
         return payment_id
     try:
@@ -261,5 +263,5 @@ def _uuid(payment_id: UUID | str) -> UUID:
         raise Payment.DoesNotExist(f"{payment_id!r} is not a UUID, so it is no payment id") from None
 
 
-def _read(payment_id: UUID | str) -> Payment:
+def _read(payment_id: Payment | UUID | str) -> Payment:
     return Payment.objects.for_reading().get(pk=_uuid(payment_id))

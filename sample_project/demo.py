@@ -110,6 +110,8 @@ class Demo:
 
 def main() -> int:
     arguments = _arguments()
+    # SIGINT, too: a shell script starts its background processes with SIGINT ignored, and Python would keep that.
+    signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -11,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from django_feexpay.api.errors import unknown_field
-from django_feexpay.payments.terms import METADATA_BYTES
+from django_feexpay.payments.terms import METADATA_BYTES, compact_json
 from django_feexpay.private import PrivateText
 
 _LARGEST = 2**63 - 1
@@ -71,7 +70,7 @@ class Metadata(serializers.JSONField):
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, dict):
             self.fail("not_an_object")
-        if len(json.dumps(data, ensure_ascii=False).encode()) > METADATA_BYTES:
+        if len(compact_json(data).encode()) > METADATA_BYTES:
             self.fail("too_large", limit=METADATA_BYTES)
         return data
 

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from django_feexpay.api import calls, examples, schema
 from django_feexpay.api.calls import ANSWER_HEADERS, REQUEST_HEADERS, Answer, Call
-from django_feexpay.problems import CONTENT_TYPE, PROBLEMS, problem
+from django_feexpay.problems import CONTENT_TYPE, PROBLEMS, WITHOUT_RETRY_AFTER, problem
 
 Operation = dict[str, Any]
 Endpoint = tuple[str, str, str, Callable[..., Any]]
@@ -116,9 +116,10 @@ def _response(answer: Answer) -> Operation:
 def _problems(status: int, codes: list[str]) -> Operation:
     """The problems of one status: their common shape, narrowed to the codes of this call."""
     headers, optional = ["X-Request-ID"], []
-    if status in (429, 503):
+    waiting = set(codes) - WITHOUT_RETRY_AFTER
+    if status in (429, 503) and waiting == set(codes):
         headers.append("Retry-After")
-    if "idempotency_conflict" in codes:
+    elif (status == 503 and waiting) or "idempotency_conflict" in codes:
         optional.append("Retry-After")
     if status == 401:
         headers.append("WWW-Authenticate")

@@ -15,6 +15,8 @@ from django_feexpay.private import PrivateText
 # Space, no-break, thin and narrow no-break space; hyphens and dashes; dots, slashes, parentheses. Tabs and line
 # breaks are not accepted.
 _SEPARATORS = re.compile("[ \u00a0\u2009\u202f.\\-\u2010\u2011\u2012\u2013()/]")
+# Invisible: address books put direction marks around a number that is copied; web pages, zero-width spaces into it.
+_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _NUMBER = re.compile(r"(\+00|\+|00)?([0-9]{1,20})")
 _LONGEST_INPUT = 40
 
@@ -96,9 +98,9 @@ class Msisdn:
 def parse(raw: str, rule: PhoneRule) -> Msisdn:
     """Parse a phone number. Raises: PhoneError.
 
-    Accepts spaces, dots, dashes, slashes and parentheses anywhere; `+229`, `00229`, `229` or nothing in front; the
-    calling code twice; and numbers from before a renumbering. If a national number begins with the digits of its own
-    calling code, its length decides. ASCII digits only.
+    Accepts spaces, dots, dashes, slashes, parentheses and invisible marks anywhere; `+229`, `00229`, `229` or nothing
+    in front; the calling code twice; and numbers from before a renumbering. If a national number begins with the digits
+    of its own calling code, its length decides. ASCII digits only.
     """
     international, digits = _split(raw)
     for candidate in _candidates(digits, rule.calling_code, international):
@@ -114,7 +116,7 @@ def parse(raw: str, rule: PhoneRule) -> Msisdn:
 def _split(raw: str) -> tuple[bool, str]:
     if not isinstance(raw, str) or len(raw) > _LONGEST_INPUT:
         raise PhoneError("invalid")
-    match = _NUMBER.fullmatch(_SEPARATORS.sub("", raw))
+    match = _NUMBER.fullmatch(_SEPARATORS.sub("", _INVISIBLE.sub("", raw)))
     if match is None:
         raise PhoneError("invalid")
     return match[1] is not None, PrivateText(match[2])

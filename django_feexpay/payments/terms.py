@@ -209,13 +209,18 @@ def check_texts(request: PaymentRequest) -> None:
 def _check_metadata(metadata: Mapping[str, Any]) -> None:
     """Check the metadata of the host's own code; the API's parser has already checked that of a request."""
     try:
-        written = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
+        written = compact_json(metadata)
     except (TypeError, ValueError):
         raise invalid("metadata", "invalid", _("Must be an object of JSON values.")) from None
     if "\\u0000" in written or not _storable(written):
         raise invalid("metadata", "invalid", _("Contains characters that cannot be stored."))
     if len(written.encode()) > METADATA_BYTES:
         raise invalid("metadata", "max_length", _("At most %d bytes of JSON.") % METADATA_BYTES)
+
+
+def compact_json(value: object) -> str:
+    """The JSON text that METADATA_BYTES counts: without spaces, characters unescaped. Raises: TypeError, ValueError."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _storable(text: str) -> bool:

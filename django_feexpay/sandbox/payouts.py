@@ -11,12 +11,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from django_feexpay.sandbox import bodies, scenarios
+from django_feexpay.sandbox.api import status_without_reference
 from django_feexpay.sandbox.bodies import ApiError
 from django_feexpay.sandbox.context import payment_of, sandbox_of
 from django_feexpay.sandbox.guards import read_json, require_address, require_key, require_open, require_shop
 from django_feexpay.sandbox.networks import BY_RESEAU, BY_SUFFIX, Network
 from django_feexpay.sandbox.store import PAYOUT, Payment
-from django_feexpay.sandbox.validation import Constraints, amount_errors, phone_errors, refuse, shop_errors, word_errors
+from django_feexpay.sandbox.validation import (
+    LARGEST_NUMBER,
+    Constraints,
+    amount_errors,
+    phone_errors,
+    refuse,
+    shop_errors,
+    word_errors,
+)
 
 # Routes shared by several networks: the body names the network.
 SHARED_ROUTES = {"transfer/global": ("MTN", "MOOV"), "togo": ("TOGOCOM TG", "MOOV TG")}
@@ -24,6 +33,8 @@ OWN_ROUTES = (
     *("celtiis_bj", "mtn_ci", "orange_ci", "moov_ci", "wave_ci", "orange_sn", "free_sn", "wave_sn", "mtn_cg"),
     *("moov_bf", "orange_bf", "wave_bf", "orange_ml", "mobicash_ml"),
 )
+
+_STATUS = "/api/payouts/status/public"
 
 MIN_IN_BENIN = 50
 LONGEST_MOTIF = 30
@@ -60,7 +71,8 @@ def _validate(body: dict[str, Any], network: Network) -> None:
     refuse(
         {
             "phoneNumber": phone_errors(body.get("phoneNumber"), network),
-            "amount": amount_errors(body.get("amount"), least),
+            # No source shows a largest payout.
+            "amount": amount_errors(body.get("amount"), least, LARGEST_NUMBER),
             "shop": shop_errors(body.get("shop")),
             "motif": _motif_errors(body.get("motif")),
             "callback_info": {} if isinstance(body.get("callback_info"), str | None) else {"isString": "callback_info"},
@@ -115,6 +127,8 @@ async def payout_status(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/api/payouts/status/public/{reference}", payout_status, methods=["GET"]),
+    Route(_STATUS, status_without_reference, methods=["GET"]),
+    Route(f"{_STATUS}/", status_without_reference, methods=["GET"]),
+    Route(f"{_STATUS}/{{reference}}", payout_status, methods=["GET"]),
     Route("/api/payouts/public/{route:path}", payout, methods=["POST"]),
 ]

@@ -15,7 +15,7 @@ MIN_AMOUNT = 100
 MAX_AMOUNT = 2_000_000
 
 # Far above any real amount, and still within every column's range.
-_LARGEST_NUMBER = 1_000_000_000
+LARGEST_NUMBER = 1_000_000_000
 
 _DETAILS = ("first_name", "last_name", "email", "return_url", "cancel_url")
 
@@ -88,8 +88,8 @@ def word_errors(name: str, value: object, words: Collection[str]) -> Constraints
 def whole_errors(name: str, value: object, least: int) -> Constraints:
     if isinstance(value, bool) or not isinstance(value, int):
         return {"isInt": f"{name} must be an integer number"}
-    if not least <= value <= _LARGEST_NUMBER:
-        return {"range": f"{name} must be from {least} to {_LARGEST_NUMBER}"}
+    if not least <= value <= LARGEST_NUMBER:
+        return {"range": f"{name} must be from {least} to {LARGEST_NUMBER}"}
     return {}
 
 
@@ -114,14 +114,14 @@ def phone_errors(value: object, network: Network) -> Constraints:
     return {}
 
 
-def amount_errors(value: object, least: int = MIN_AMOUNT) -> Constraints:
+def amount_errors(value: object, least: int = MIN_AMOUNT, most: int = MAX_AMOUNT) -> Constraints:
     # Node cannot tell 500.0 from 500. We refuse it, to show the mistake before the real gateway rounds a float.
     if isinstance(value, bool) or not isinstance(value, int):
         return {"isInt": "amount must be an integer number"}
     if value < least:
         return {"min": f"amount must not be less than {least}"}
-    if value > MAX_AMOUNT:
-        return {"max": f"amount must not be greater than {MAX_AMOUNT}"}
+    if value > most:
+        return {"max": f"amount must not be greater than {most}"}
     return {}
 
 

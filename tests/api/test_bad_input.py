@@ -64,7 +64,7 @@ FIELDS: list[tuple[str, dict[str, Any], str, str]] = [
     ("email without a host", {"email": "ama"}, "email", "invalid"),
     ("metadata a list", {"metadata": ["pack"]}, "metadata", "not_an_object"),
     ("metadata a text", {"metadata": "pack"}, "metadata", "not_an_object"),
-    ("metadata over 2 kB", {"metadata": {"note": "x" * 2048}}, "metadata", "too_large"),
+    ("metadata over 2 kB", {"metadata": {"note": "x" * 2038}}, "metadata", "too_large"),
     ("return to a script", {"return_url": "javascript:alert(1)"}, "return_url", "not_allowed"),
     ("return in clear text", {"return_url": "http://testserver/paid"}, "return_url", "not_allowed"),
     ("return elsewhere", {"return_url": "https://evil.example/paid"}, "return_url", "not_allowed"),

@@ -55,6 +55,12 @@ def assert_shape(body: dict[str, Any]) -> None:
     assert {name: type(value) for name, value in body.items() if type(value) not in PAYMENT_SHAPE[name]} == {}
 
 
+def test_metadata_of_2048_bytes_is_kept(caller: Caller, gateway: ModelGateway) -> None:
+    full = {"note": "x" * 2037}
+
+    assert caller.initiate(metadata=full).json()["metadata"] == full
+
+
 def test_body_of_the_answer_follows_the_interface(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
     response = caller.initiate(
         phone="00229 0161000050",
@@ -126,6 +132,7 @@ def test_without_payable_a_start_is_refused(
     answer = caller.initiate()
 
     assert_problem(answer, 503, "not_configured")
+    assert "Retry-After" not in answer.headers  # the same request later would be refused, too
     assert (Payment.objects.count(), len(gateway.charges)) == (0, 0)
     assert "feexpay.W014" in caplog.text
 

@@ -78,6 +78,24 @@ def test_id_may_be_text(gateway: ModelGateway) -> None:
     assert django_feexpay.reconcile_payment(str(payment.pk)).pk == payment.pk
 
 
+def test_payment_itself_may_be_given(gateway: ModelGateway) -> None:
+    payment = start()
+
+    assert django_feexpay.reconcile_payment(payment).pk == payment.pk
+    with pytest.raises(django_feexpay.NotAllowedError, match="payment_open"):
+        django_feexpay.retry_payment(payment)
+    with pytest.raises(django_feexpay.NotAllowedError, match="otp_not_expected"):
+        django_feexpay.submit_otp(payment, "123456")
+
+
+def test_metadata_is_measured_without_spaces(gateway: ModelGateway) -> None:
+    full = {"note": "é" * 1011 + "e", "n": 1, "m": [2]}  # 2048 bytes
+
+    assert start(metadata=full).metadata == full
+    with pytest.raises(django_feexpay.NotAllowedError, match="metadata"):
+        start(metadata=full | {"n": 10}, phone="+229 01 61 00 00 51")
+
+
 def test_asynchronous_start_starts_a_payment(gateway: ModelGateway) -> None:
     user = User.objects.create_user("ama")
 

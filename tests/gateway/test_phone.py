@@ -31,6 +31,9 @@ RULES = {code: spec.phone for code, spec in CATALOGUE.items() if spec.phone is n
         "01\u00a097\u00a000\u00a000\u00a050",
         "01\u202f97\u202f00\u202f00\u202f50",
         "01\u201197\u201100\u201100\u201150",
+        "\u202a+229 01 97 00 00 50\u202c",  # copied from an address book
+        "\u2068+2290197000050\u2069",
+        "01\u200b97\u200b00\u200b00\u200b50\ufeff",
         "  0197000050  ",
         "+2290197000050",
         "+229 01 97 00 00 50",

@@ -182,6 +182,13 @@ def test_dependency_groups_name_every_extra_that_the_code_uses() -> None:
     assert tested == set(project["project"]["optional-dependencies"]) - {"production"}
 
 
+def test_demo_can_write_every_format_of_an_export() -> None:
+    """`history/export/?format=xlsx` answers 406 where the extra `export` is not installed."""
+    demo = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["demo"]
+
+    assert any("export" in re.split(r"[\[\],]", str(item)) for item in demo)
+
+
 # --- in an empty environment ---------------------------------------------------------------------------
 
 

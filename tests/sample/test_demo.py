@@ -129,6 +129,21 @@ def test_sigterm_stops_all_processes_of_the_demo(tmp_path: Path) -> None:
     assert [is_open(url) for url in addresses] == [False, False]
 
 
+def test_sigint_stops_a_demo_that_a_script_started_in_the_background(tmp_path: Path) -> None:
+    """A shell starts it with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with demo(tmp_path) as process:
+            signal.signal(signal.SIGINT, before)
+            read_addresses(process)
+            process.send_signal(signal.SIGINT)
+            rest, _ = process.communicate(timeout=20)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert (process.returncode, rest.strip()) == (0, "stopped")
+
+
 def test_port_that_is_in_use_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -146,6 +146,26 @@ def test_development_has_no_credentials_for_another_base_url() -> None:
     assert sorted(feexpay) == ["BASE_URL", "ENVIRONMENT", "PAYABLE"]
 
 
+def test_sandbox_at_another_port_of_this_machine_needs_no_credentials() -> None:
+    feexpay = setting("development", "settings.FEEXPAY", FEEXPAY_BASE_URL="http://localhost:9123/api")
+
+    assert (feexpay["API_KEY"], feexpay["SHOP_ID"]) == ("test_sandbox_key", "SANDBOXSHOP0001")
+
+
+def test_given_credentials_are_used_with_the_local_sandbox() -> None:
+    given = {"FEEXPAY_BASE_URL": "http://127.0.0.1:9123/api", "FEEXPAY_API_KEY": "test_mine", "FEEXPAY_RATES": "USD:1"}
+
+    feexpay = setting("development", "settings.FEEXPAY", **given)
+
+    assert (feexpay["API_KEY"], feexpay["SHOP_ID"], feexpay["RATES"]) == ("test_mine", "SANDBOXSHOP0001", "USD:1")
+
+
+def test_environment_may_require_an_idempotency_key() -> None:
+    feexpay = setting("development", "settings.FEEXPAY", FEEXPAY_REQUIRE_IDEMPOTENCY_KEY="true")
+
+    assert feexpay["REQUIRE_IDEMPOTENCY_KEY"] is True
+
+
 def test_sqlite_takes_the_write_lock_at_once() -> None:
     options = setting("development", "settings.DATABASES['default']['OPTIONS']")
 

@@ -153,6 +153,18 @@ def test_payout_over_the_balance_is_refused(sandbox: RunningSandbox) -> None:
     assert _balance(sandbox) == 499
 
 
+def test_payout_has_no_largest_amount_but_the_balance(sandbox: RunningSandbox) -> None:
+    _set(sandbox, opening_balance=3_000_000)
+    assert _payout(sandbox, amount=3_000_000).json()["status"] == "PENDING"
+    assert _payout(sandbox, amount=3_000_000).json()["code"] == "ERR_INSUFFICIENT_BALANCE"
+
+
+@pytest.mark.parametrize("path", ["/api/payouts/status/public/", "/api/payouts/status/public"])
+def test_payout_status_without_a_reference_is_refused(sandbox: RunningSandbox, path: str) -> None:
+    answer = sandbox.get(path, headers=BEARER)
+    assert (answer.status_code, answer.json()["code"]) == (400, "MISSING_REFERENCE")
+
+
 def test_payout_is_refused_when_payouts_are_disabled(sandbox: RunningSandbox) -> None:
     _set(sandbox, opening_balance=1000, payouts_enabled=False)
     assert _payout(sandbox).json()["code"] == "ERR_PAYOUT_NOT_ENABLED"

@@ -64,6 +64,9 @@ def test_national_digits_of_typed_and_pasted_numbers(typed: str, digits: str) ->
         ("01 97 00", "too_short"),
         ("01 97 00 00 50 1", "too_long"),
         ("+225 01 97 00 00 50", "other_country"),
+        ("\u202a+229 01 97 00 00 50\u202c", ""),  # copied from an address book
+        ("\u2068+225 01 97 00 00 50\u2069", "other_country"),
+        ("\u202a\u202c", "missing"),
         ("my number", "not_a_number"),
         ("\u0660\u0661\u0669\u0667", "not_a_number"),
     ],
@@ -83,6 +86,7 @@ def test_each_wrong_number_has_its_error(typed: str, code: str) -> None:
         ("+229 01 97 00 00 50", "01 97 00 00 50"),
         ("0022901970000", "01 97 00 00"),
         ("+225 07 00", "+2250700"),
+        ("\u202a+225 07 00\u202c", "+2250700"),
     ],
 )
 def test_a_number_with_a_country_code_can_be_typed_into_any_field(typed: str, shown: str) -> None:

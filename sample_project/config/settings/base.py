@@ -271,6 +271,6 @@ FEEXPAY: dict[str, object] = {name: env.str(f"FEEXPAY_{name}") for name in _NAME
 if "direct" in DATABASES:
     FEEXPAY["LIVE_STATUS_DATABASE"] = "direct"
 FEEXPAY["PAYABLE"] = "shop.orders.Orders"
-for _switch in ("LIVE_STATUS", "PAYOUTS"):  # true or false, never a text
+for _switch in ("LIVE_STATUS", "PAYOUTS", "REQUIRE_IDEMPOTENCY_KEY"):  # true or false, never a text
     if f"FEEXPAY_{_switch}" in env.ENVIRON:
         FEEXPAY[_switch] = env.bool(f"FEEXPAY_{_switch}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from config.settings.base import *  # noqa: F403 -- settings are layered by import
 from config.settings.base import FEEXPAY, env, secret
+from django_feexpay.catalogue.web_addresses import LOOPBACK, secure_url
 from django_feexpay.monitoring.logs import logging_config
 
 DEBUG = env.bool("DEBUG", default=True)
@@ -13,13 +14,13 @@ LOGGING = logging_config(env.str("LOG_FORMAT", default="text"), level=env.str("L
 
 FEEXPAY.setdefault("ENVIRONMENT", "development")
 
-# The default address of `manage.py feexpay_sandbox`, and the only key and shop it accepts.
-# If BASE_URL is set, it may be the real FeexPay: then no sandbox credentials are filled in.
-if "BASE_URL" not in FEEXPAY:
-    FEEXPAY |= {"BASE_URL": "http://127.0.0.1:8801/api"}
-    FEEXPAY = {"API_KEY": "test_sandbox_key", "SHOP_ID": "SANDBOXSHOP0001"} | FEEXPAY
-    # An invented exchange rate, as the payments are invented, too.
-    FEEXPAY = {"RATES": "USD:600"} | FEEXPAY
+# The default address of `manage.py feexpay_sandbox`.
+FEEXPAY.setdefault("BASE_URL", "http://127.0.0.1:8801/api")
+# On this machine there can only be a sandbox: its only key and shop, and an invented exchange rate, as the payments are
+# invented, too. Another address may be the real FeexPay: then nothing is filled in.
+_gateway = secure_url(str(FEEXPAY["BASE_URL"]))
+if _gateway is not None and _gateway.hostname in LOOPBACK:
+    FEEXPAY = {"API_KEY": "test_sandbox_key", "SHOP_ID": "SANDBOXSHOP0001", "RATES": "USD:600"} | FEEXPAY
 
 # For the home page; `make demo` sets them.
 DEMO_SANDBOX_URL = env.str("DEMO_SANDBOX_URL", default="")

@@ -11,6 +11,8 @@ from feexpay_client.core.models import PhoneRule, Provider
 from feexpay_client.core.money import NBSP
 
 _SEPARATORS = " \u00a0\u2009\u202f.-\u2010\u2011\u2012\u2013()/"
+#: Address books put invisible direction marks around a number that is copied.
+_INVISIBLE = dict.fromkeys([*range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF])
 #: How national numbers are grouped, by length.
 _GROUPS = {8: (2, 2, 2, 2), 9: (2, 3, 2, 2), 10: (2, 2, 2, 2, 2)}
 
@@ -42,9 +44,10 @@ def problem(text: str, rule: PhoneRule) -> str:
     """The error of a number, as a key of `phone.…` in the locales; empty if it is valid."""
     if not rule.required:
         return ""
-    if not text.strip():
+    visible = _visible(text)
+    if not visible:
         return "missing"
-    if any(not _is_digit(character) and character not in _SEPARATORS for character in text.strip().removeprefix("+")):
+    if any(not _is_digit(character) and character not in _SEPARATORS for character in visible.removeprefix("+")):
         return "not_a_number"
     digits = digits_of(text)
     if _is_international(text) and not digits.removeprefix("00").startswith(rule.calling_code):
@@ -77,7 +80,7 @@ def as_typed(text: str, rule: PhoneRule) -> str:
     digits = digits_of(text)
     if digits.removeprefix("00").startswith(rule.calling_code):
         return grouped(national(text, rule), rule)
-    return f"+{digits}" if text.strip().startswith("+") else digits
+    return f"+{digits}" if _visible(text).startswith("+") else digits
 
 
 def country_of(text: str, providers: Iterable[Provider]) -> str:
@@ -122,8 +125,12 @@ def _is_digit(character: str) -> bool:
     return character.isascii() and character.isdigit()
 
 
+def _visible(text: str) -> str:
+    return text.translate(_INVISIBLE).strip()
+
+
 def _is_international(text: str) -> bool:
-    return text.strip().startswith(("+", "00"))
+    return _visible(text).startswith(("+", "00"))
 
 
 def has_prefix(text: str, provider: Provider) -> bool:
