@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from django_feexpay import conf
+from django_feexpay.catalogue.provider_spec import LONGEST_KNOWN_PROMPT_SECONDS
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.catalogue.web_addresses import secure_url
 from django_feexpay.checks.messages import Messages, error, everywhere, is_readable, is_valid, warning
@@ -89,6 +90,9 @@ def times() -> Messages:
         yield error(16, "POLL_SECONDS is not a list of seconds.", "For example 5,10,15,30,60.")
     if not is_valid(lambda: feexpay.expiry >= timedelta(seconds=30)):
         yield error(17, "EXPIRY_SECONDS is not a number of at least 30.", "A payer needs time to type a PIN: 900.")
+    elif feexpay.expiry < (least := timedelta(seconds=LONGEST_KNOWN_PROMPT_SECONDS)):
+        hint = f"After the expiry a payer may pay again, while the first prompt lives: write at least {least.seconds}."
+        yield warning(97, "EXPIRY_SECONDS is shorter than the operator's prompt lives.", hint)
     yield from _push_expiry()
     if not is_readable(lambda: feexpay.rate_limit):
         yield error(18, "RATE_LIMIT is not a number, a slash, and s, min, hour or day.", "For example 100/min.")

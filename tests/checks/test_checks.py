@@ -250,6 +250,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E017", "expiry below 30 s", {"EXPIRY_SECONDS": 29}),
     ("E017", "expiry too large for a date", {"EXPIRY_SECONDS": 10**18}),
     ("E017", "expiry None", {"EXPIRY_SECONDS": None}),
+    ("W097", "expiry while the prompt lives", {"EXPIRY_SECONDS": 299}),
     ("E096", "push expiry as a number", {"PUSH_EXPIRY_SECONDS": 300}),
     ("E096", "push expiry of no provider", {"PUSH_EXPIRY_SECONDS": "mtn_xx:300"}),
     ("E096", "push expiry below the prompt's life", {"PUSH_EXPIRY_SECONDS": {"mtn_ci": 299}}),
