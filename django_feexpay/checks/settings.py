@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from django_feexpay import conf
+from django_feexpay.catalogue.provider_spec import LONGEST_KNOWN_PROMPT_SECONDS
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.catalogue.web_addresses import secure_url
 from django_feexpay.checks.messages import Messages, error, everywhere, is_readable, is_valid, warning
@@ -99,12 +100,16 @@ def times() -> Messages:
 
 def _expiry() -> Messages:
     """In development a tester may let payments expire at once; anywhere else a payer needs time."""
-    hint = "A payer needs time to type a PIN: 900."
-    in_development = feexpay.environment == conf.DEVELOPMENT
-    if not is_valid(lambda: feexpay.expiry >= timedelta(seconds=1 if in_development else _LEAST_EXPIRY_SECONDS)):
+    least = 1 if feexpay.environment == conf.DEVELOPMENT else _LEAST_EXPIRY_SECONDS
+    if not is_valid(lambda: feexpay.expiry >= timedelta(seconds=least)):
+        hint = "A payer needs time to type a PIN: 900."
         yield error(17, f"EXPIRY_SECONDS is not a number of at least {_LEAST_EXPIRY_SECONDS}.", hint)
-    elif feexpay.expiry < timedelta(seconds=_LEAST_EXPIRY_SECONDS):
-        yield warning(18, f"EXPIRY_SECONDS is below {_LEAST_EXPIRY_SECONDS}: most payers cannot pay in time.", hint)
+    elif feexpay.expiry < timedelta(seconds=LONGEST_KNOWN_PROMPT_SECONDS):
+        hint = (
+            "After the expiry a payer may pay again while the first prompt can still be approved: "
+            f"write at least {LONGEST_KNOWN_PROMPT_SECONDS}."
+        )
+        yield warning(97, "EXPIRY_SECONDS is shorter than an operator's prompt stays open.", hint)
 
 
 def _push_expiry() -> Messages:

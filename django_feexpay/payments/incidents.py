@@ -60,10 +60,12 @@ class Charge:
 def open_once(kind: Incident.Kind, attempt: Attempt, charge: Charge, at: datetime) -> bool:
     """Open an incident about a charge and queue its signal, once per charge and kind.
 
+    A reversal that staff closed because no money was lost opens again, without a second signal: FeexPay confirms once
+    more that it took the money back.
     Returns True if this call opened it.
     Changes: Incident, OutboxMessage. Safe to repeat: yes, also concurrently: a unique constraint lets one call through.
     """
-    _, opened = Incident.objects.get_or_create(
+    incident, opened = Incident.objects.get_or_create(
         kind=kind,
         attempt=attempt,
         gateway_reference__iexact=charge.reference,
@@ -80,7 +82,13 @@ def open_once(kind: Incident.Kind, attempt: Attempt, charge: Charge, at: datetim
         OutboxMessage.objects.create(
             payment_id=attempt.payment_id, signal=SIGNALS[kind], next_delivery_at=at, created_at=at
         )
-    return opened
+    return opened or bool(kind is Incident.Kind.REVERSED_AFTER_CREDIT and _open_again(incident))
+
+
+def _open_again(incident: Incident) -> int:
+    """Open a closed incident that no money was lost in; how it was closed stays in the list of staff actions."""
+    explained = Incident.objects.filter(pk=incident.pk, resolution=Incident.Resolution.NO_MONEY_LOST)
+    return explained.update(closed_at=None, closed_by="", resolution="", note="")
 
 
 @durable()

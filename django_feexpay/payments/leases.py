@@ -227,9 +227,12 @@ def ask_credited_again(attempt: Attempt) -> None:
 def correct_schedule() -> int:
     """Make due every attempt that a clock running ahead scheduled too late or not at all; return how many.
 
-    Changes: `next_poll_at`. Safe to repeat: yes; under a wrong clock it only polls too early.
+    A live one that such a clock started expires after the usual time from now.
+    Changes: `next_poll_at`, `expires_at`. Safe to repeat: yes; under a wrong clock it only polls too early.
     """
     now = conf.now()
+    of_the_future = Attempt.objects.filter(status__in=sorted(LIVE), created_at__gt=now + conf.CLOCK_SLACK)
+    of_the_future.filter(expires_at__gt=now + feexpay.expiry + _MARGIN).update(expires_at=now + feexpay.expiry)
     wrong = (Attempt.objects.filter(which) for which in (scheduled_too_late(now), missing_next_poll(now)))
     return sum(attempts.update(next_poll_at=now) for attempts in wrong)
 

@@ -27,6 +27,7 @@ from django_feexpay.payments import (
     payout_moves,
     payout_polls,
     payout_terms,
+    reconcile,
     refunds,
     staff_actions,
     webhook_hints,
@@ -57,15 +58,17 @@ _MOTIVE = "Refund of your payment"
 def approve_and_send(refund_id: int, *, reason: str, actor: str, source: Source) -> Payout:
     """Approve a proposed refund by payout and send it, or send an approved one again whose payout surely failed.
 
-    FeexPay is first asked again about earlier payouts of the refund that failed: a few failures turn into a success.
+    FeexPay is first asked about the charge, which it may have taken back, and again about earlier payouts of the refund
+    that failed: a few failures turn into a success.
     Must run outside a transaction. If FeexPay's rate budget is spent, the worker sends it.
-    Changes: Refund, Payout, PayoutEvent, StaffAction; OutboxMessage when it is paid.
-    Raises: NotAllowedError `validation_error`, `not_by_payout`, `same_person`, `too_much`, `payout_open`,
+    Changes: Refund, Payout, PayoutEvent, StaffAction; OutboxMessage when it is paid; Incident.
+    Raises: NotAllowedError `validation_error`, `not_by_payout`, `same_person`, `too_much`, `taken_back`, `payout_open`,
     `payout_failed_lately`, `gateway_unavailable`, and those of `payout_terms.check`; InsideAtomicError.
     Safe to repeat: yes, the second call is refused.
     """
     refuse_outer_atomic()
     reason = checked_reason(reason)
+    _refuse_taken_back(refund_id, source)
     _refuse_unless_still_failed(refund_id, actor, source)
     payout = _approve(refund_id, reason, actor, source)
     failpoints.hit("started")
@@ -76,12 +79,38 @@ def approve_and_send(refund_id: int, *, reason: str, actor: str, source: Source)
     return payout
 
 
+def _refuse_taken_back(refund_id: int, source: Source) -> None:
+    """Ask FeexPay about the charge of a refund; refuse if the payer got the money back already, or if no answer comes.
+
+    Changes: Incident, if it is the credited charge.
+    """
+    refund = Refund.objects.select_related("attempt__payment__provider").get(pk=refund_id)
+    if not refund.gateway_reference:
+        return
+    try:
+        report = conf.gateway().fetch_status(refund.gateway_reference, total_seconds=ASK_SECONDS)
+    except GatewayError:
+        message = _("FeexPay could not be asked about the charge. Nothing was sent; try again soon.")
+        raise NotAllowedError("gateway_unavailable", message, payment_id=refund.payment_id) from None
+    if not report.takes_back:
+        return
+    if refund.credited:
+        reconcile.settle(refund.attempt, report, source=source)
+    message = _("FeexPay says that it took the money of this charge back itself. Nothing was sent: cancel the refund.")
+    raise NotAllowedError("taken_back", message, payment_id=refund.payment_id)
+
+
 def _refuse_unless_still_failed(refund_id: int, actor: str, source: Source) -> None:
-    """Ask FeexPay about the earlier payouts of a refund; refuse if one may have paid it, or if no answer comes."""
-    failed = Payout.objects.filter(refund=refund_id, state=PayoutState.FAILED, gateway_reference__isnull=False)
+    """Ask FeexPay about the earlier payouts of a refund; refuse if one may have paid it, or if no answer comes.
+
+    One that FeexPay refused without a reference is asked about if a webhook names it.
+    """
+    failed = Payout.objects.filter(refund=refund_id, state=PayoutState.FAILED)
     payment_id = Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id)
-    for payout_id in failed.order_by("created_at").values_list("pk", flat=True):
-        report = payout_polls.ask(payout_id, source=source, actor=actor, total_seconds=ASK_SECONDS)
+    for payout in failed.order_by("created_at"):
+        if not payout_polls.has_reference(payout):
+            continue
+        report = payout_polls.ask(payout.pk, source=source, actor=actor, total_seconds=ASK_SECONDS)
         if report is None:
             message = _("FeexPay could not be asked about the earlier payout. Nothing was sent; try again soon.")
             raise NotAllowedError("gateway_unavailable", message, payment_id=payment_id)

@@ -123,7 +123,7 @@ def beyond_the_limit() -> Iterator[tuple[UUID, int, int | None, int]]:
         (PERIOD, ("msisdn_hash",), feexpay.prompts_per_phone),
         (SAME_AMOUNT_PERIOD, ("msisdn_hash", "amount"), SAME_AMOUNT),
     ):
-        recent = rows.filter(Q(status=Status.CREATED) | Q(sent_at__gt=now - period))
+        recent = rows.filter(_within(period, now))
         many = recent.values(*columns).annotate(prompts=Count("pk")).filter(prompts__gt=limit)
         for row in many.order_by("msisdn_hash"):
             newest = recent.filter(msisdn_hash=row["msisdn_hash"]).order_by("-created_at", "-pk").values_list("pk")
@@ -137,13 +137,18 @@ def _is_limited(spec: ProviderSpec, hashes: Collection[str]) -> bool:
 def _wait(hashes: Collection[str], amount: int, now: datetime) -> timedelta:
     """How long until the limit allows one more prompt; zero if it does now."""
     prompts = counted().filter(msisdn_hash__in=hashes)
-    recent = prompts.filter(Q(status=Status.CREATED) | Q(sent_at__gt=now - PERIOD))
+    recent = prompts.filter(_within(PERIOD, now))
     # An attempt that waits to be sent will prompt now at the earliest.
     sent = [(sent_at or now, charged) for sent_at, charged in recent.values_list("sent_at", "amount")]
     return max(
         _until_below([at for at, _charged in sent], feexpay.prompts_per_phone, PERIOD, now),
         _until_below([at for at, charged in sent if charged == amount], SAME_AMOUNT, SAME_AMOUNT_PERIOD, now),
     )
+
+
+def _within(period: timedelta, now: datetime) -> Q:
+    """Attempts that wait to be sent, or were sent within the period; not those that a clock far ahead wrote."""
+    return Q(status=Status.CREATED) | Q(sent_at__gt=now - period, sent_at__lte=now + PERIOD)
 
 
 def _until_below(sent: Sequence[datetime], limit: int, period: timedelta, now: datetime) -> timedelta:

@@ -29,22 +29,31 @@ MAKER, CHECKER = "1", "2"
 
 
 class Tap:
-    """A transport over the socket that counts payouts and may change what comes back, after FeexPay has acted."""
+    """A transport over the socket that counts payouts and may change what comes back, after FeexPay has acted.
+
+    payouts_leave: False sends payouts to a port without a listener.
+    """
 
     def __init__(self) -> None:
         self.inner = HttpTransport()
         self.sent = 0
         self.asked = 0
+        self.payouts_leave = True
         self.answer: Callable[[WireReply], WireReply] | None = None
         self.status: Callable[[WireReply], WireReply] | None = None
+        self.charge_status: Callable[[WireReply], WireReply] | None = None
 
     def exchange(self, request: WireRequest) -> WireReply:
         is_payout = "/payouts/public/" in request.url
         is_status = "/payouts/status/" in request.url
         self.sent += is_payout
         self.asked += is_status
+        if is_payout and not self.payouts_leave:
+            request = replace(request, url="http://127.0.0.1:9/api")  # nothing listens there
         reply = self.inner.exchange(request)
         change = self.answer if is_payout else self.status if is_status else None
+        if "/single/status/" in request.url:
+            change = self.charge_status
         return change(reply) if change else reply
 
 

@@ -18,6 +18,7 @@ from django.utils import timezone
 from django_feexpay import cache_state, conf
 from django_feexpay import signals as host_signals
 from django_feexpay.background import tasks, worker
+from django_feexpay.conf import feexpay
 from django_feexpay.gateway.client import CallSeen
 from django_feexpay.gateway.errors import NotSentError
 from django_feexpay.gateway.reports import hint_from
@@ -241,6 +242,45 @@ def test_payment_dated_next_year_is_no_double_tap(begin: Begin, gateway: ModelGa
         begin()
 
     assert begin().status == "pending"
+
+
+def test_prompts_dated_next_year_do_not_count(
+    begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
+    configure(PROMPTS_PER_PHONE=1)
+    with wrong(clock, YEAR):
+        begin(merchant_reference="order-1")
+
+    assert begin(merchant_reference="order-2").status == "pending"
+
+    assert "I18" not in broken()
+
+
+def test_prompts_count_if_the_clock_goes_back_an_hour(
+    begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
+    configure(PROMPTS_PER_PHONE=1)
+    begin(merchant_reference="order-1")
+    clock.at -= HOUR
+
+    with pytest.raises(NotAllowedError, match="too_many_prompts"):
+        begin(merchant_reference="order-2")
+
+
+def test_payer_is_not_waited_for_until_next_year(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    """FeexPay still waits for the payer, who never answers."""
+    with wrong(clock, YEAR):
+        payment = begin()
+
+    one_minute_of_work(clock)
+    assert only_attempt(payment).expires_at <= clock.at + feexpay.expiry
+    for _ in range(10):
+        worker.correct_clock_errors()
+        sweep()
+        clock.advance(feexpay.expiry.total_seconds() / 5)
+
+    payment.refresh_from_db()
+    assert (payment.status, len(gateway.charges)) == ("expired", 1)
 
 
 def test_key_without_a_stored_answer_is_answered_from_its_payment(

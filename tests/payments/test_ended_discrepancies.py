@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from django_feexpay import failpoints
 from django_feexpay.models import Comparison, Discrepancy, Finding
 from django_feexpay.monitoring import health
 from django_feexpay.payments.invariants import violations
@@ -93,6 +94,38 @@ def test_comparison_of_its_day_ends_a_resolved_discrepancy(
 
     assert state() == "gone"
     assert Discrepancy.objects.get().ended_by == ended_by
+    assert list(violations()) == []
+
+
+def test_closed_discrepancy_that_comes_back_after_it_had_gone_is_open(
+    money_at_stake: None, history: FakeHistory, day: date, run: Run, clock: Clock
+) -> None:
+    clock.advance(3 * 86_400)
+    run(day)
+    discrepancies.close(Discrepancy.objects.get().pk, "FeexPay corrects it")
+    assert (run(day).found_count, state()) == (0, "closed")
+    history.rows[0]["amount"] = 5000
+    run(day)
+    assert (state(), Discrepancy.objects.get().note) == ("gone", "FeexPay corrects it")
+
+    history.rows[0]["amount"] = 4999
+
+    assert (run(day).at_stake_count, state()) == (1, "open")
+    assert list(violations()) == []
+
+
+def test_discrepancy_that_staff_close_while_feexpay_is_asked_stays_closed(
+    money_at_stake: None, day: date, run: Run, clock: Clock
+) -> None:
+    clock.advance(3 * 86_400)
+    run(day)
+    row = Discrepancy.objects.get()
+
+    with failpoints.arm("asked", lambda: discrepancies.close(row.pk, "the fee, agreed")):
+        comparison = run(day)
+
+    row.refresh_from_db()
+    assert (row.state, row.note, comparison.open_count) == ("closed", "the fee, agreed", 0)
     assert list(violations()) == []
 
 

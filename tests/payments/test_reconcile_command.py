@@ -13,12 +13,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from django_feexpay.management.stop_signals import stop_by_signal
-from django_feexpay.models import Comparison, Credit, Discrepancy, Payment
+from django_feexpay.models import Attempt, Comparison, Credit, Discrepancy, Payment
 from tests.payments.comparing import write
-from tests.payments.conftest import Begin
+from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fake_history import FakeHistory
-from tests.payments.fakes import Clock
+from tests.payments.fakes import Clock, sweep
+from tests.payments.paying_out import Tap, propose, send
 from tests.sandbox.running import API_KEY, SHOP_ID, RunningSandbox
 
 pytestmark = pytest.mark.django_db
@@ -199,3 +200,56 @@ def test_more_rows_than_one_answer_holds_are_read_over_the_socket(
     comparison = Comparison.objects.get()
     assert (code, Payment.objects.get(pk=payment.pk).status) == (0, "successful")
     assert (comparison.state, comparison.foreign_count, comparison.compared_count) == ("complete", 500, 1)
+
+
+# --- after a restore --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def restored(begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure) -> list[Payment]:
+    """Two queued payments in a database from before the first one was sent; no worker runs yet."""
+    configure(DISPATCH="queue")
+    sent = begin(merchant_reference="order-1")
+    names = ("status", "sent_at", "next_poll_at", "gateway_reference", "expires_at")
+    before = Attempt.objects.values(*names).get()
+    sweep()
+    Attempt.objects.update(**before)
+    Payment.objects.update(status="created")
+    return [sent, begin(merchant_reference="order-2")]
+
+
+def test_attempt_that_was_sent_before_the_restore_is_not_sent_again(
+    restored: list[Payment], gateway: ModelGateway
+) -> None:
+    code, lines = reconcile("--unsent")
+    assert (code, lines) == (
+        0,
+        ["2 attempts wait to be sent: FeexPay has 1 of them already, 1 it does not have, 0 are not known"],
+    )
+
+    sweep()
+
+    assert [len(gateway.of(payment.attempt.pk)) for payment in restored] == [1, 1]
+    assert [payment.attempt.gateway_reference for payment in Payment.objects.order_by("created_at")] == [
+        "ref-0001",
+        "ref-0002",
+    ]
+
+
+def test_search_without_an_answer_exits_with_3(restored: list[Payment], gateway: ModelGateway) -> None:
+    gateway.reads_unanswered = True
+
+    code, lines = reconcile("--unsent")
+
+    assert (code, lines[-1]) == (3, "the history has gaps, or FeexPay did not answer")
+    assert set(Attempt.objects.values_list("status", flat=True)) == {"created"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_payout_that_waits_to_be_sent_is_named(credited: Payment, tap: Tap) -> None:
+    tap.payouts_leave = False
+    payout = send(propose(credited))
+
+    assert (
+        reconcile("--unsent")[1][-1] == f"payout {payout.pk} waits to be sent: look for it in FeexPay's dashboard first"
+    )

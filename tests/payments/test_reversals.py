@@ -6,8 +6,8 @@ import pytest
 
 from django_feexpay import failpoints
 from django_feexpay.gateway.reports import hint_from
-from django_feexpay.models import Credit, Discrepancy, Incident, OutboxMessage, Payment
-from django_feexpay.payments import leases, webhook_hints
+from django_feexpay.models import Credit, Discrepancy, Incident, OutboxMessage, Payment, StaffAction
+from django_feexpay.payments import incidents, leases, webhook_hints
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
@@ -167,6 +167,42 @@ def test_closed_reversal_stays_closed_and_closes_its_discrepancy(
     assert (Discrepancy.objects.get().state, Discrepancy.objects.get().note) == ("closed", "coins taken back")
     comparison = run.compare(run.begin(day, day), source=Source.WORKER)
     assert (comparison.found_count, len(reversals())) == (0, 1)
+
+
+@pytest.mark.parametrize("found_by", ["webhook", "comparison"])
+def test_second_reversal_opens_the_incident_that_lost_no_money_again(
+    signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock, found_by: str
+) -> None:
+    """FeexPay showed the first one by mistake."""
+    day = clock.at.date()
+    clock.advance(2 * 86_400)
+    for word in ("REVERSED", "SUCCESSFUL", "REVERSED"):
+        gateway.last().status = word
+        if found_by == "comparison":
+            run.compare(run.begin(day, day), source=Source.WORKER)
+        elif word == "REVERSED":
+            deliver_webhook(word)
+        sweep()
+        if word == "REVERSED" and not StaffAction.objects.exists():
+            close_incident(Incident.objects.get().pk, "FeexPay's support: it was shown by mistake")
+        clock.advance(86_400)
+
+    incident = Incident.objects.get()
+    assert (incident.closed_at, incident.resolution, incident.closed_by, incident.note) == (None, "", "", "")
+    assert StaffAction.objects.get().reason == "FeexPay's support: it was shown by mistake"
+    assert signals.names().count("payment_reversed") == 1
+    assert list(violations()) == []
+
+
+def test_reversal_with_another_ending_stays_closed(credited: Payment, gateway: ModelGateway) -> None:
+    gateway.last().status = "REVERSED"
+    reconcile(only_attempt(credited).pk, source=Source.WORKER)
+    source, resolution = Source.ADMIN, "loss_accepted"
+    incidents.close(Incident.objects.get().pk, "our loss", resolution=resolution, actor="1", source=source)
+
+    reconcile(only_attempt(credited).pk, source=Source.WORKER)
+
+    assert Incident.objects.get().note == "our loss"
 
 
 @pytest.mark.postgres_only

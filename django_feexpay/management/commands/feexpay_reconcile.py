@@ -10,9 +10,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_feexpay import conf, log_context
 from django_feexpay.gateway.errors import MisconfiguredError
+from django_feexpay.lifecycle import Status
 from django_feexpay.management.stop_signals import stop_by_signal
-from django_feexpay.models import Comparison, Discrepancy
+from django_feexpay.models import Attempt, Comparison, Discrepancy, Payout, PayoutState
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconcile import find_unsent
 from django_feexpay.payments.reconciliation.run import begin, compare
 
 OPEN, USAGE, INCOMPLETE, REFUSED, STOPPED = 1, 2, 3, 4, 130
@@ -33,6 +35,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--from", dest="first", metavar="YYYY-MM-DD", help="first day (default: two days ago)")
         parser.add_argument("--to", dest="last", metavar="YYYY-MM-DD", help="last day, included (default: yesterday)")
+        parser.add_argument(
+            "--unsent",
+            action="store_true",
+            help="instead: search for the attempts that wait to be sent; after a restore, before the workers start",
+        )
         parser.add_argument("--report-only", action="store_true", help="do not ask FeexPay and change no payment")
         parser.add_argument(
             "--json", action="store_true", help="one JSON object per difference, then one for the comparison"
@@ -40,6 +47,9 @@ class Command(BaseCommand):
 
     @log_context.entry_point(log_context.COMMAND)
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["unsent"]:
+            self._find_unsent()
+            return
         comparison = self._begin(options["first"], options["last"])
         write = self._write_json if options["json"] else self._write
         try:
@@ -55,6 +65,22 @@ class Command(BaseCommand):
             raise CommandError(f"FeexPay refuses to answer us: {error.code}", returncode=REFUSED) from error
         self._write_summary(comparison, as_json=options["json"])
         self._set_exit_code(comparison)
+
+    def _find_unsent(self) -> None:
+        """Adopt the attempts that FeexPay has already, though the rows of a restored database say that they wait."""
+        waiting = list(
+            Attempt.objects.filter(status=Status.CREATED).order_by("created_at").values_list("pk", flat=True)
+        )
+        answers = [find_unsent(pk, source=Source.COMMAND) for pk in waiting]
+        sent, unsent, unanswered = (answers.count(answer) for answer in (True, False, None))
+        self.stdout.write(
+            f"{len(waiting)} attempts wait to be sent: FeexPay has {sent} of them already, {unsent} it does not have, "
+            f"{unanswered} are not known"
+        )
+        for payout in Payout.objects.filter(state=PayoutState.CREATED).order_by("created_at"):
+            self.stdout.write(f"payout {payout.pk} waits to be sent: look for it in FeexPay's dashboard first")
+        if unanswered:
+            raise CommandError("the history has gaps, or FeexPay did not answer", returncode=INCOMPLETE)
 
     def _begin(self, first: str | None, last: str | None) -> Comparison:
         yesterday = conf.now().date() - timedelta(days=1)

@@ -33,6 +33,9 @@ _AGREE = {Word.SUCCESSFUL: {Status.SUCCESSFUL}, Word.FAILED: {Status.FAILED, Sta
 #: The statuses that agree with any other word. CREATED does not: it means that the attempt was never sent.
 _UNSETTLED = (LIVE - {Status.CREATED}) | {Status.EXPIRED, Status.REVIEW}
 
+#: A discrepancy in one of these states ends when a comparison of its attempt does not find it again.
+_MAY_END = (State.OPEN, State.CLOSED)
+
 _OUTCOME_OF = {
     Checked.SECOND_CHARGE: Outcome.INCIDENT,
     Checked.NOT_CONFIRMED: Outcome.NO_CHANGE,
@@ -248,12 +251,14 @@ def _columns(found: Found) -> dict[str, Any]:
 def record_outcome(row: Discrepancy, outcome: Outcome) -> None:
     """Write the outcome of asking; settle the discrepancy if it is explained.
 
+    If staff closed it while FeexPay was asked, it stays closed.
     Changes: Discrepancy. Safe to repeat: yes.
     """
-    row.outcome = outcome
+    written: dict[str, Any] = {"outcome": outcome}
     if outcome in (Outcome.MOVED, Outcome.CONFIRMED, Outcome.ADOPTED):
-        row.state, row.ended_at = State.SETTLED, conf.now()
-    row.save(update_fields=["outcome", "state", "ended_at"])
+        written |= {"state": State.SETTLED, "ended_at": conf.now()}
+    Discrepancy.objects.still_open().filter(pk=row.pk).update(**written)
+    row.refresh_from_db(fields=["outcome", "state", "ended_at", "note"])
 
 
 def record_finding(comparison: Comparison, row: Discrepancy) -> None:
@@ -265,24 +270,25 @@ def record_finding(comparison: Comparison, row: Discrepancy) -> None:
     Finding.objects.update_or_create(comparison=comparison, difference=row, defaults=left)
 
 
-def open_about(start: datetime, end: datetime) -> list[Discrepancy]:
-    """The open discrepancies of attempts sent from `start` to before `end`, and of attempts that were never sent.
+def about(start: datetime, end: datetime) -> list[Discrepancy]:
+    """The open and closed discrepancies of attempts sent from `start` to before `end`, and of those never sent.
 
     Second rows are left out: one comparison that does not see the row does not end them.
     """
     sent = Q(attempt__sent_at__gte=start, attempt__sent_at__lt=end)
     unsent = Q(attempt__isnull=False, attempt__sent_at=None)
-    rows = Discrepancy.objects.still_open().filter(sent | unsent).exclude(kind=Kind.SECOND_ROW)
+    rows = Discrepancy.objects.filter(sent | unsent, state__in=_MAY_END).exclude(kind=Kind.SECOND_ROW)
     return list(rows.select_related("attempt__payment__provider").order_by("pk"))
 
 
 def end(row: Discrepancy, comparison: Comparison) -> None:
-    """End an open discrepancy that a comparison of its attempt did not find again.
+    """End an open or closed discrepancy that a comparison of its attempt did not find again.
 
+    A closed one ends, too, with its note: what staff decided about does not cover the same difference if it comes back.
     Changes: Discrepancy. Safe to repeat: yes.
     """
-    still_open = Discrepancy.objects.still_open().filter(pk=row.pk)
-    still_open.update(state=State.GONE, ended_at=conf.now(), ended_by=comparison)
+    not_ended = Discrepancy.objects.filter(pk=row.pk, state__in=_MAY_END)
+    not_ended.update(state=State.GONE, ended_at=conf.now(), ended_by=comparison)
 
 
 def close(discrepancy_id: int, note: str) -> bool:

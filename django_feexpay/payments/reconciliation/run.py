@@ -178,12 +178,12 @@ class _Run:
         self._next_day = until + A_DAY
 
     def _end_resolved(self, first: date, last: date) -> None:
-        """End the open discrepancies of those days whose attempt was seen and agrees now.
+        """End the discrepancies of those days whose attempt was seen and agrees now.
 
         All rows that can show these attempts are read by now. Where a gap may hide a row, nothing ends.
         """
-        for row in discrepancies.open_about(midnight(first), midnight(last + A_DAY)):
-            assert row.attempt is not None  # noqa: S101 -- `open_about` selects rows with an attempt
+        for row in discrepancies.about(midnight(first), midnight(last + A_DAY)):
+            assert row.attempt is not None  # noqa: S101 -- `about` selects rows with an attempt
             if row.identity not in self._found and self._was_seen(row.attempt, last):
                 discrepancies.end(row, self._row)
 
