@@ -221,8 +221,15 @@ def _echo(payment: Payment) -> Any:
     return json.loads(payment.echo) if payment.echo and payment.echo_is_json else payment.echo
 
 
-def history_row(payment: Payment) -> dict[str, Any]:
-    """One row of a history answer, with `callback_info` as the caller sent it."""
+def history_row(payment: Payment, *, echo_as_object: bool = False) -> dict[str, Any]:
+    """One row of a history answer.
+
+    FeexPay's docs show `callback_info` as an object here, and as a text everywhere else. No source shows what becomes
+    of a text, so by default it comes back as the caller sent it. The name in the object is our assumption.
+    """
+    echo = _echo(payment)
+    if echo_as_object and isinstance(echo, str):
+        echo = {"callback_info": echo}
     return {
         "reference": payment.reference,
         "type": payment.kind,
@@ -233,7 +240,7 @@ def history_row(payment: Payment) -> dict[str, Any]:
         "financial_transaction_id": operator_id(payment),
         "custom_id": payment.custom_id,
         "description": payment.details["description"],
-        "callback_info": _echo(payment),
+        "callback_info": echo,
         "reason": payment.reason,
         "date": iso(payment.created_at),
     }

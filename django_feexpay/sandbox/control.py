@@ -105,7 +105,7 @@ async def resend(request: Request) -> dict[str, Any]:
 
 @_endpoint
 async def force(request: Request) -> dict[str, Any]:
-    """POST force `{"status", "reason"?, "paid_amount"?, "webhook"?}`: set any status over any other."""
+    """POST force `{"status", "reason"?, "paid_amount"?, "webhook"?}`: set any of the sandbox's statuses."""
     found = _payment(request)
     fields = await _read_fields(request, ("status", "reason", "paid_amount", "webhook"))
     force_status(sandbox_of(request), found, fields)

@@ -184,6 +184,9 @@ class FaultSettings:
     history_late_seconds: float = _seconds("answers",
         "Durée pendant laquelle un nouveau paiement manque dans l'historique, en secondes.",
         "How long a new payment is missing from the history, in seconds.")
+    history_object: bool = _switch("answers",
+        "L'historique donne un callback_info texte comme un objet.",
+        "The history shows a callback_info that was sent as a text as an object.")
     duplicate_seconds: float = _seconds("answers",
         "Durée pendant laquelle la même demande est refusée (ERR_DUPLICATE_TRANSACTION), en secondes.",
         "How long the same number, network and amount are refused (ERR_DUPLICATE_TRANSACTION), in seconds.")

@@ -104,7 +104,8 @@ async def _rows(request: Request) -> list[dict[str, Any]]:
     sandbox = sandbox_of(request)
     shown_until = clock.time() - sandbox.settings.history_late_seconds * sandbox.options.time_scale
     found = sandbox.store.created_between(start.timestamp(), min(end.timestamp(), shown_until))
-    return [bodies.history_row(payment) for payment in found if _matches(payment, body)]
+    as_object = sandbox.settings.history_object
+    return [bodies.history_row(payment, echo_as_object=as_object) for payment in found if _matches(payment, body)]
 
 
 def _matches(payment: Payment, body: dict[str, Any]) -> bool:

@@ -157,6 +157,20 @@ def test_every_ending_is_reached(
     assert_endings(sandbox_with_webhooks, caller, ids)
 
 
+def test_lost_answer_is_found_in_a_history_that_shows_the_echo_as_an_object(
+    caller: Caller, sandbox_with_webhooks: RunningSandbox, clock: Clock
+) -> None:
+    sandbox_with_webhooks.post(
+        "/control/conditions", json={"history_object": True, "webhook_lost_percent": 100}
+    ).raise_for_status()
+    started = caller.initiate(amount=PRICE, phone="0161000010").json()
+    assert (started["detail"], started["reference"]) == ("checking", None)
+
+    settle_all(clock)
+
+    assert results(caller, {"10": started["id"]}) == {"10": SUCCESSFUL}
+
+
 def test_every_ending_of_a_card_is_reached(caller: Caller, sandbox_with_webhooks: RunningSandbox, clock: Clock) -> None:
     ids: dict[str, str] = {}
     for ending in ENDINGS:

@@ -341,6 +341,16 @@ def test_pending_status_may_be_in_pending_state(sandbox: RunningSandbox) -> None
     assert status_of(sandbox, reference)["status"] == "SUCCESSFUL"
 
 
+def test_history_may_show_callback_info_as_an_object(sandbox: RunningSandbox) -> None:
+    collect(sandbox, callback_info="attempt-1")
+    collect(sandbox)
+    _set(sandbox, history_object=True)
+
+    found = [row["callback_info"] for row in search_history(sandbox).json()["data"]]
+
+    assert found == [None, {"callback_info": "attempt-1"}]
+
+
 def test_new_payment_may_be_unknown_to_the_status_endpoint(sandbox: RunningSandbox) -> None:
     _set(sandbox, status_unknown_seconds=1e6)
     reference = collect(sandbox).json()["reference"]
