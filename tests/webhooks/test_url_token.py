@@ -144,6 +144,7 @@ def test_report_to_the_admins_does_not_hold_the_token(
 # --- logs of the servers ------------------------------------------------------------------------------------
 
 
+@pytest.mark.django_db(transaction=True)  # the handler closes the connection that a test's transaction would be on
 @pytest.mark.parametrize("query", ["", "a=b"])
 def test_wsgi_server_finds_the_token_in_no_part_of_its_environ(query: str) -> None:
     """After the answer gunicorn logs RAW_URI, and uWSGI logs REQUEST_URI."""
