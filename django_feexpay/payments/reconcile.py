@@ -19,7 +19,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
 from django_feexpay import conf, failpoints, log_context
-from django_feexpay.catalogue.outcomes import UNKNOWN_REASON, Word
+from django_feexpay.catalogue.outcomes import UNKNOWN_REASON, Word, same_reference
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import HistoryRow, StatusReport, takes_back
 from django_feexpay.lifecycle import Status
@@ -191,10 +191,12 @@ def _ask_and_settle(
 
 def _is_doubted_by_webhooks(attempt: Attempt) -> bool:
     """Whether webhooks name another charge of an attempt, or a reversal that came while FeexPay was asked."""
-    if second_charges.named_by_webhooks(attempt):
+    own, since = attempt.gateway_reference or "", attempt.last_polled_at or attempt.created_at
+    deliveries = list(attempt.deliveries.values_list("gateway_reference", "reported_status", "received_at"))
+    if any(takes_back(word) and received_at >= since for _, word, received_at in deliveries):
         return True
-    arrived = attempt.deliveries.filter(received_at__gte=attempt.last_polled_at or attempt.created_at)
-    return any(takes_back(word) for word in arrived.values_list("reported_status", flat=True))
+    names_another = any(reference and not same_reference(reference, own) for reference, _, _ in deliveries)
+    return names_another and bool(second_charges.named_by_webhooks(attempt))
 
 
 def _fetch_report(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:
