@@ -19,9 +19,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
 from django_feexpay import conf, failpoints, log_context
-from django_feexpay.catalogue.outcomes import UNKNOWN_REASON, Word
+from django_feexpay.catalogue.outcomes import UNKNOWN_REASON, Word, same_reference
 from django_feexpay.gateway.errors import GatewayError
-from django_feexpay.gateway.reports import HistoryRow, StatusReport
+from django_feexpay.gateway.reports import HistoryRow, StatusReport, takes_back
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, Incident
 from django_feexpay.payments import (
@@ -182,11 +182,21 @@ def _ask_and_settle(
     failpoints.hit("asked")
     moved = settle(attempt, report, source=source, actor=actor, note=note)
     page_is_closed = attempt.sought_by_echo and not credited and conf.now() >= attempt.expires_at
-    has_other_reference = moved and report.word is Word.SUCCESSFUL and second_charges.named_by_webhooks(attempt)
-    # A second charge is possible and no later poll is planned, or a webhook named another charge: check once more.
-    if answer_was_lost or page_is_closed or has_other_reference:
+    is_doubted = moved and report.word is Word.SUCCESSFUL and _is_doubted_by_webhooks(attempt)
+    # A second charge is possible and no later poll is planned, or a webhook doubts the credit: check once more.
+    if answer_was_lost or page_is_closed or is_doubted:
         leases.make_credited_due_now(attempt)
     return report
+
+
+def _is_doubted_by_webhooks(attempt: Attempt) -> bool:
+    """Whether webhooks name another charge of an attempt, or a reversal that came while FeexPay was asked."""
+    own, since = attempt.gateway_reference or "", attempt.last_polled_at or attempt.created_at
+    deliveries = list(attempt.deliveries.values_list("gateway_reference", "reported_status", "received_at"))
+    if any(takes_back(word) and received_at >= since for _, word, received_at in deliveries):
+        return True
+    names_another = any(reference and not same_reference(reference, own) for reference, _, _ in deliveries)
+    return names_another and bool(second_charges.named_by_webhooks(attempt))
 
 
 def _fetch_report(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:

@@ -293,3 +293,24 @@ def test_webhook_during_a_poll_after_the_credit_causes_another_poll(
     sweep_at_next_poll(clock)
 
     assert len(reversals()) == 1
+
+
+def test_webhook_during_the_poll_that_credits_causes_another_poll(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """FeexPay answered `successful` just before it reversed the payment, which is not credited yet."""
+    payment = begin(merchant_reference="order-1")
+    gateway.last().approve()
+    clock.advance(5)
+
+    def reverse() -> None:
+        gateway.last().status = "REVERSED"
+        deliver_webhook("REVERSED")
+
+    with failpoints.arm("asked", reverse):
+        sweep()
+    assert (is_still_credited(payment), reversals()) == (True, [])
+
+    sweep_at_next_poll(clock)
+
+    assert len(reversals()) == 1
