@@ -12,7 +12,7 @@ from django.utils import translation
 from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
-from django_feexpay import cache_state, conf, database_clock
+from django_feexpay import cache_state, conf, database_clock, request_ids
 from django_feexpay.background import tasks
 from django_feexpay.monitoring import http_counts
 from django_feexpay.payments import webhook_bounds, webhook_drops
@@ -76,10 +76,14 @@ def empty_cache() -> None:
 
 
 @pytest.fixture(autouse=True)
-def default_language() -> Iterator[None]:
-    """The language of a request stays active in this thread, and the next test may read texts without a request."""
+def nothing_of_a_request_stays() -> Iterator[None]:
+    """The language of a request stays active in this thread, and its id if its answer is not closed.
+
+    The next test may read texts and log lines without a request.
+    """
     yield
     translation.deactivate()
+    request_ids._current.set("")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from django.db.models import Case, DateTimeField, F, Q, Value, When
 
 from django_feexpay import conf, isolation
@@ -192,15 +192,14 @@ def _earliest(attempt: Attempt, gap: timedelta) -> datetime:
 
 
 def _make_due(attempt: Attempt, at: datetime, *, credited: bool) -> None:
-    database = connections[Attempt.objects.db]
     values = {
-        "id": Attempt._meta.pk.get_db_prep_value(attempt.pk, database),
-        "at": database.ops.adapt_datetimefield_value(at),
+        "id": Attempt._meta.pk.get_db_prep_value(attempt.pk, connection),
+        "at": connection.ops.adapt_datetimefield_value(at),
         "sending": Status.SENDING.value,
         "successful": Status.SUCCESSFUL.value,
         "credited": credited,
     }
-    with isolation.read_committed(database.alias), database.cursor() as cursor:
+    with isolation.read_committed(connection.alias), connection.cursor() as cursor:
         cursor.execute(_MAKE_DUE, values)
         if cursor.rowcount:
             call_due_listeners()
