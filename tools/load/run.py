@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,14 +19,12 @@ from tests.soak.clients import PAYMENTS, Sandbox, ask, wait_until
 from tests.soak.processes import Processes
 from tools.bench.__main__ import PACKAGES, machine
 from tools.bench.process_usage import Process
+from tools.load import report
 from tools.load.payers import Driven, Payers
-from tools.load.webhooks import Posted, post_in_turn
+from tools.load.report import COUNTED, Paid, Usage
+from tools.load.webhooks import post_in_turn
 
-#: What a payment costs. The gateway is FeexPay's, and the payers' phones are not the shop's.
-COUNTED = ("web", "worker", "PostgreSQL", "Redis")
 _WEBHOOKS_PER_SECOND = 50
-#: P13 of the goals: the share of the minimum's requests a second, and the cores of 1,000 webhooks a second.
-_LEAST_OF_MINIMUM, _MOST_CORES = 0.75, 1.5
 _START_SECONDS = 60.0
 _SETTLE_SECONDS = 120.0
 
@@ -41,19 +37,8 @@ class Setup:
     shop: str
     sandbox: str
     environment: Mapping[str, str] = field(repr=False)
-    seconds: float
+    seconds: int
     payers: int
-
-
-@dataclass(frozen=True)
-class Usage:
-    """CPU seconds of each part between two moments, and the seconds between them."""
-
-    cpu_seconds: dict[str, float]
-    seconds: float
-
-    def counted(self) -> float:
-        return sum(self.cpu_seconds[part] for part in COUNTED)
 
 
 def run(setup: Setup) -> int:
@@ -63,25 +48,24 @@ def run(setup: Setup) -> int:
         sandbox = Sandbox(setup.sandbox)
         payers = Payers(setup.shop, sandbox, tokens)
         parts = _parts(processes)
-        print(f"{machine((*PACKAGES, 'gunicorn')).strip()}\n{_set_up(setup)}\n", flush=True)
+        print(machine((*PACKAGES, "gunicorn")).strip(), _set_up(setup), "", sep="\n", flush=True)
         warm_up = payers.pay(0)
         _wait_until_settled()
-        before, began, load = _used(parts), time.monotonic(), os.getloadavg()[0]
+        before, load = _used(parts), os.getloadavg()[0]
         driven = payers.pay(setup.seconds)
         _wait_until_settled()
-        used = Usage({part: seconds - before[part] for part, seconds in _used(parts).items()}, time.monotonic() - began)
-        problems = [*warm_up.refused, *driven.refused, *_violations(sandbox.payments())]
-        _print_payments(driven, used, load)
+        used = Usage({part: seconds - before[part] for part, seconds in _used(parts).items()})
+        rows = sandbox.payments()
+        problems = [*_refused(warm_up, driven), *_violations(rows)]
+        credited = _seconds_to_credit(driven.started)
+        report.print_payments(driven, used, credited, (load, os.getloadavg()[0]))
+        paid = _paid(rows)
         if not problems:
             processes.stop("worker")
             counted = {part: pid for part, pid in parts.items() if part in COUNTED and part != "worker"}
-            posted = post_in_turn(
-                setup.shop, int(_WEBHOOKS_PER_SECOND * setup.seconds), setup.payers, lambda: _used(counted)
-            )
-            _print_webhooks(*posted)
-        for problem in problems:
-            print(f"VIOLATION {problem}")
-        return _print_last_line(sandbox.payments(), driven, used, failed=bool(problems))
+            count = _WEBHOOKS_PER_SECOND * setup.seconds
+            report.print_webhooks(*post_in_turn(setup.shop, count, setup.payers, lambda: _used(counted)))
+    return report.verdict(paid, used.cores(len(driven.started)), problems)
 
 
 # --- start and settle ----------------------------------------------------------------------------------
@@ -134,72 +118,25 @@ def _violations(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield from shop_rows.undelivered_signals()
 
 
-# --- report ----------------------------------------------------------------------------------------------
+def _refused(*driven: Driven) -> Iterator[str]:
+    for one in driven:
+        yield from (f"{count} x {text}" for text, count in one.refused.items())
+
+
+def _paid(rows: Sequence[Mapping[str, Any]]) -> Paid:
+    """Everything that was paid, the warm-up included."""
+    return Paid(Payment.objects.count(), Credit.objects.count(), sum(row["charged"] for row in rows))
+
+
+def _seconds_to_credit(started: Sequence[str]) -> list[float]:
+    """From the row of a payment to that of its credit."""
+    times = Credit.objects.filter(payment__in=map(UUID, started)).values_list("payment__created_at", "created_at")
+    return [(credited - begun).total_seconds() for begun, credited in times]
 
 
 def _set_up(setup: Setup) -> str:
     web = setup.environment
     return (
         f"gunicorn gthread {web['WEB_PROCESSES']} x {web['WEB_THREADS']}, one feexpay_worker, PostgreSQL without fsync,"
-        f" Redis, the sandbox; {setup.payers} payers for {setup.seconds:.0f} s"
+        f" Redis, the sandbox; {setup.payers} payers for {setup.seconds} s"
     )
-
-
-def _print_payments(driven: Driven, used: Usage, load: float) -> None:
-    count = len(driven.started)
-    credited = _seconds_to_credit(driven.started)
-    lines = {
-        "payments started": f"{count}",
-        "credited": f"{len(credited)}",
-        "payments per second": f"{count / driven.seconds:.1f}",
-        "initiate": _p50_p99(driven.initiate_seconds),
-        "from start to credited": _p50_p99(credited),
-        "status reads": f"{driven.status_reads / max(count, 1):.1f} a payment",
-        "CPU seconds": ", ".join(f"{part} {used.cpu_seconds[part]:.2f}" for part in COUNTED)
-        + "".join(f"; {part} {used.cpu_seconds[part]:.2f} (not counted)" for part in ("gateway", "payers")),
-        "load average": f"{load:.1f} at the start, {os.getloadavg()[0]:.1f} at the end",
-    }
-    print("".join(f"{name:26}{value}\n" for name, value in lines.items()))
-    each = ", ".join(f"{part} {_cores(used.cpu_seconds[part], count):.1f}" for part in COUNTED)
-    print(f"cores per 1,000 payments/s: {_cores(used.counted(), count):.1f} ({each})", flush=True)
-
-
-def _print_webhooks(ours: Posted, minimum: Posted) -> None:
-    share = ours.per_second / minimum.per_second
-    each = ", ".join(f"{part} {ours.milliseconds(part):.1f}" for part in ours.cpu_seconds)
-    total, least = (sum(map(posted.milliseconds, posted.cpu_seconds)) for posted in (ours, minimum))
-    print(
-        f"webhooks alone: {ours.per_second:.0f}/s of the minimum's {minimum.per_second:.0f}/s ({share:.2f},"
-        f" goal ≥ {_LEAST_OF_MINIMUM})\n"
-        f"cores per 1,000 webhooks/s: {total:.1f} ({each}), the minimum {least:.1f} (goal ≤ {_MOST_CORES})",
-        flush=True,
-    )
-
-
-def _print_last_line(rows: Sequence[Mapping[str, Any]], driven: Driven, used: Usage, *, failed: bool) -> int:
-    """Count what was paid, the warm-up included; exit code 0 only if all three counts agree."""
-    paid = Payment.objects.filter(merchant_reference__startswith="load-")
-    payments, credited = paid.count(), Credit.objects.filter(payment__in=paid).count()
-    charges = sum(row["charged"] for row in rows)
-    cores = _cores(used.counted(), len(driven.started))
-    print(f"payments={payments} credited={credited} charges={charges} cores_per_1000={cores:.1f}")
-    return int(failed or not payments == credited == charges > 0)
-
-
-def _seconds_to_credit(started: Sequence[str]) -> list[float]:
-    """From the row of a payment to that of its credit."""
-    wanted = set(map(UUID, started))
-    times = Credit.objects.values_list("payment_id", "payment__created_at", "created_at")
-    return [(credited - begun).total_seconds() for payment, begun, credited in times if payment in wanted]
-
-
-def _p50_p99(seconds: Sequence[float]) -> str:
-    if len(seconds) < 2:
-        return "too few"
-    cuts = statistics.quantiles(seconds, n=100, method="inclusive")
-    return f"p50 {1000 * cuts[49]:.0f} ms, p99 {1000 * cuts[98]:.0f} ms"
-
-
-def _cores(cpu_seconds: float, count: int) -> float:
-    """CPU seconds of 1,000 payments: as many cores are busy when 1,000 payments are made each second."""
-    return 1000 * cpu_seconds / max(count, 1)

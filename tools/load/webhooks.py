@@ -5,30 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 from tests.soak.clients import PAYMENTS, session
 from tools.bench import rows
 from tools.bench.endpoints import Delivery, delivery
+from tools.load.report import Posted
 
 _BLOCKS = 4
 _TIMEOUT_SECONDS = 30.0
-
-
-@dataclass(slots=True)
-class Posted:
-    """How many webhooks were answered in how many seconds, and the CPU seconds of each part for them."""
-
-    count: int = 0
-    seconds: float = 0.0
-    cpu_seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def per_second(self) -> float:
-        return self.count / self.seconds
-
-    def milliseconds(self, part: str) -> float:
-        return 1000 * self.cpu_seconds[part] / self.count
 
 
 def post_in_turn(shop: str, count: int, senders: int, used: Callable[[], Mapping[str, float]]) -> tuple[Posted, Posted]:

@@ -27,6 +27,7 @@ COMMANDS = {
     "matrix": "Python 3.11 to 3.13 with Django 5.2 to 6.1",
     "soak": "purchases while processes and connections are killed",
     "drill": "a lost database restored, and a replica promoted",
+    "load": "whole payments over HTTP: each charge credited once, and their CPU time",
     "bench": "costs as ratios, against goals",
     "mutants": "small changes of the modules that decide about money",
     "nightly": "property tests with new random seeds",
