@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 import uuid
@@ -26,6 +27,7 @@ _PHONES = 10_000
 _READ_EVERY_SECONDS = 0.5
 _TIMEOUT_SECONDS = 60.0
 _TRIES = 3
+_PROBLEM_CODE = re.compile(r'"code": ?"(\w+)"')
 
 
 @dataclass(slots=True)
@@ -117,4 +119,8 @@ class Payers:
 
 
 def _said(answer: requests.Response | None) -> str:
-    return "no answer" if answer is None else f"{answer.status_code} {answer.text[:200]}"
+    """The status and the code of the problem, so that equal refusals are counted together."""
+    if answer is None:
+        return "no answer"
+    code = _PROBLEM_CODE.search(answer.text)
+    return f"{answer.status_code} {code[1] if code else answer.text[:200]}"

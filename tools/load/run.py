@@ -26,7 +26,7 @@ from tools.load.webhooks import post_in_turn
 
 _WEBHOOKS_PER_SECOND = 50
 _START_SECONDS = 60.0
-_SETTLE_SECONDS = 120.0
+_SETTLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
