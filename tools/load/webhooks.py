@@ -11,7 +11,7 @@ from tools.bench import rows
 from tools.bench.endpoints import Delivery, delivery
 from tools.load.report import Posted
 
-_BLOCKS = 4
+_BLOCKS = 10
 _TIMEOUT_SECONDS = 30.0
 
 
