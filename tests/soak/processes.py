@@ -64,6 +64,10 @@ class Processes:
     def pid(self, name: str) -> int:
         return self._running[name].process.pid
 
+    def ended(self) -> list[str]:
+        """The names of those that have ended by themselves."""
+        return [name for name, member in self._running.items() if member.process.poll() is not None]
+
     def restart(self, name: str) -> None:
         """kill -9 the process and start it again."""
         command = self._running[name].command

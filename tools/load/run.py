@@ -27,6 +27,7 @@ from tools.load.webhooks import post_in_turn
 _WEBHOOKS_PER_SECOND = 50
 _START_SECONDS = 60.0
 _SETTLE_SECONDS = 60.0
+_LOG_LINES = 15
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,18 @@ def _start(processes: Processes, setup: Setup) -> list[str]:
         health = ask("GET", f"{setup.shop}{PAYMENTS}/health/")
         return health is not None and health.status_code == 200 and Sandbox(setup.sandbox).answers()
 
-    if not wait_until(answers, seconds=_START_SECONDS):
-        raise RuntimeError("the shop or the sandbox does not answer")
+    all_answer = wait_until(lambda: answers() or bool(processes.ended()), seconds=_START_SECONDS)
+    if ended := processes.ended():
+        raise RuntimeError(
+            f"{' and '.join(ended)} ended by itself; the end of its log:\n{_log_end(processes, ended[0])}"
+        )
+    if not all_answer:
+        raise RuntimeError(f"the shop or the sandbox does not answer after {_START_SECONDS:.0f} s")
     return tokens
+
+
+def _log_end(processes: Processes, name: str) -> str:
+    return "\n".join(processes.logs()[name].splitlines()[-_LOG_LINES:])
 
 
 def _parts(processes: Processes) -> dict[str, int]:

@@ -80,6 +80,7 @@ def report(found: dict[str, Run], facts: dict[str, Any], now: datetime) -> str:
         facts["duplication"],
         "## Benchmarks",
         *_bench(found.get("bench")),
+        *([f"Load: `{found['load'].last_line}`"] if "load" in found else ["The load was not run."]),
         "## The soak and the drill",
         *_soak(found.get("soak")),
         *([f"Drill: `{found['drill'].last_line}`"] if "drill" in found else ["The drill was not run."]),
