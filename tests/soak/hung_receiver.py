@@ -38,7 +38,7 @@ def hang(*, payment: Payment, **kwargs: Any) -> None:
 
 def amounts() -> list[int]:
     """The amounts of the payments on which the receiver hangs."""
-    return [int(amount) for amount in os.environ[AMOUNTS].split(",") if amount]
+    return [int(amount) for amount in os.environ.get(AMOUNTS, "").split(",") if amount]
 
 
 def count_hung(file: Path) -> int:

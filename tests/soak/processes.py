@@ -1,4 +1,4 @@
-"""The processes of a soak: start, kill -9, restart. Each keeps one log over its restarts."""
+"""The processes of a soak or of `make load`: start, kill -9, restart. Each keeps one log over its restarts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-# Ends the module it runs when the pipe to us closes, so that a killed soak leaves no process behind.
+# Ends the module it runs when the pipe to us closes, so that a killed program leaves no process behind.
 _CHILD = Path(__file__).resolve().parents[2] / "sample_project" / "demo_child.py"
 _STOP_SECONDS = 20.0
 
@@ -60,6 +60,13 @@ class Processes:
         with suppress(ProcessLookupError):
             os.killpg(member.process.pid, signal.SIGKILL)
         self._reap(member)
+
+    def pid(self, name: str) -> int:
+        return self._running[name].process.pid
+
+    def ended(self) -> list[str]:
+        """The names of those that have ended by themselves."""
+        return [name for name, member in self._running.items() if member.process.poll() is not None]
 
     def restart(self, name: str) -> None:
         """kill -9 the process and start it again."""

@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,7 @@ def _report(effort: Effort) -> int:
     import django
 
     django.setup()
-    print(_machine(), f"{'measure':62}{'measured':46}goal", "-" * 122, sep="\n", flush=True)
+    print(machine(PACKAGES), f"{'measure':62}{'measured':46}goal", "-" * 122, sep="\n", flush=True)
     missed = 0
     for figure in _figures(effort):
         print(_line(figure), flush=True)
@@ -92,13 +92,14 @@ def _figures(effort: Effort) -> Iterator[Figure]:
     yield from engines.engines(effort)
 
 
-def _machine() -> str:
+def machine(named: Iterable[str]) -> str:
+    """The machine, its load, and the versions of PostgreSQL and of the packages that are named."""
     from django.db import connection
 
     with connection.cursor() as cursor:
         cursor.execute("SHOW server_version")
         postgres = cursor.fetchone()[0]
-    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in named)
     python = f"{platform.python_implementation()} {platform.python_version()}"
     processors = f"{os.cpu_count()} CPUs {platform.machine()}"
     return f"{processors}, {python}, {packages}, PostgreSQL {postgres}, load {os.getloadavg()[0]:.1f}\n"

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import servers
+from tools.bench.process_usage import Process
 
 ROOT = Path(__file__).resolve().parents[2]
 _ADDRESS = "/api/v1/payments/feexpay/{}/events/"
@@ -76,29 +77,8 @@ def _prepare(count: int) -> tuple[str, list[Any]]:
     return token, payments
 
 
-class _Process:
-    """What Linux counts for a process."""
-
-    def __init__(self, pid: int) -> None:
-        self._folder = Path(f"/proc/{pid}")
-
-    def cpu_seconds(self) -> float:
-        user, system = (self._folder / "stat").read_text().rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-    def memory_kib(self) -> int:
-        return self._status("VmRSS")
-
-    def threads(self) -> int:
-        return self._status("Threads")
-
-    def _status(self, name: str) -> int:
-        lines = (self._folder / "status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
-
-
 @contextmanager
-def _server() -> Iterator[tuple[tuple[str, int], _Process]]:
+def _server() -> Iterator[tuple[tuple[str, int], Process]]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(2048)
@@ -108,13 +88,13 @@ def _server() -> Iterator[tuple[tuple[str, int], _Process]]:
             [*command, "--log-level=error"], cwd=ROOT / "sample_project", pass_fds=[listener.fileno()]
         )
         try:
-            yield listener.getsockname(), _Process(server.pid)
+            yield listener.getsockname(), Process(server.pid)
         finally:
             server.terminate()
             server.wait(_START_SECONDS)
 
 
-async def _measure(address: tuple[str, int], process: _Process, token: str, payments: list[Any], seconds: int) -> None:
+async def _measure(address: tuple[str, int], process: Process, token: str, payments: list[Any], seconds: int) -> None:
     first = await _open(address, token, payments[0])  # also waits for the server's start
     await asyncio.sleep(1)
     before, memory = process.cpu_seconds(), process.memory_kib()
@@ -138,7 +118,7 @@ async def _measure(address: tuple[str, int], process: _Process, token: str, paym
     await _change(process, list(zip(payments, readers, strict=True))[:_CHANGES])
 
 
-async def _change(process: _Process, followed: list[tuple[Any, asyncio.StreamReader]]) -> None:
+async def _change(process: Process, followed: list[tuple[Any, asyncio.StreamReader]]) -> None:
     """Settle the payments one after another; print how long each took from its commit to its reader."""
     before, delays = process.cpu_seconds(), []
     for payment, reader in followed:
