@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         for result in _results(seeds, options):
             results.append(result)
             if result.violation:
-                print(_failure(result))
+                print(_failure(result), flush=True)
             if options.seed is not None:
                 print("\n".join(result.trace))
                 print(f"trace={result.trace_hash}")

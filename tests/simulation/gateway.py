@@ -9,6 +9,7 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -60,9 +61,17 @@ class SimulatedGateway(FaultyGateway):
     failed, or hid.
     """
 
-    def __init__(self, source: random.Random, faults: Faults, clock: VirtualClock, pause: Pause) -> None:
+    def __init__(
+        self,
+        source: random.Random,
+        faults: Faults,
+        clock: VirtualClock,
+        pause: Pause,
+        without_pause: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         super().__init__()
-        self._random, self._faults, self._clock, self._pause = source, faults, clock, pause
+        self._random, self._faults, self._clock = source, faults, clock
+        self._pause, self._without_pause = pause, without_pause
         self.honest = False
         self.outage_until = clock.at
         self.history_is_cut = False
@@ -81,7 +90,8 @@ class SimulatedGateway(FaultyGateway):
         give_up_at = self._clock.monotonic + request.timeouts.total
         what = request.url.rsplit("/api/", 1)[-1]
         self._pause(f"calls {what}")
-        answer = super().exchange(request)
+        with self._without_pause():  # one request is handled at once, and under the lock of the model
+            answer = super().exchange(request)
         self._pause(f"has the answer of {what}")
         if self._clock.monotonic > give_up_at:
             raise OutcomeUnknownError("the deadline passed")

@@ -99,19 +99,18 @@ class Rules:
 
     def _before_request(self, attempt_id: str) -> None:
         """FeexPay is about to ask a payer: no earlier charge of the order may still be possible."""
-        with self._world.scheduler.quietly():
-            own = Attempt.objects.select_related("payment").get(pk=attempt_id)
-            for charge in self._gateway.charges:
-                if charge.attempt_id == attempt_id or charge.refused or charge.status not in (PENDING, SUCCESSFUL):
-                    continue
-                other = Attempt.objects.select_related("payment").filter(pk=charge.attempt_id).first()
-                if other is None or other.payment.merchant_reference != own.payment.merchant_reference:
-                    continue
-                if not self._may_ask_again(own, other, charge):
-                    self._problem_of_request = (
-                        f"R3 attempt {attempt_id} is requested while {charge.reference} ({charge.status}) of the same "
-                        f"order is possible: that attempt is {other.status} ({other.reason_code})"
-                    )
+        own = Attempt.objects.select_related("payment").get(pk=attempt_id)
+        for charge in self._gateway.charges:
+            if charge.attempt_id == attempt_id or charge.refused or charge.status not in (PENDING, SUCCESSFUL):
+                continue
+            other = Attempt.objects.select_related("payment").filter(pk=charge.attempt_id).first()
+            if other is None or other.payment.merchant_reference != own.payment.merchant_reference:
+                continue
+            if not self._may_ask_again(own, other, charge):
+                self._problem_of_request = (
+                    f"R3 attempt {attempt_id} is requested while {charge.reference} ({charge.status}) of the same "
+                    f"order is possible: that attempt is {other.status} ({other.reason_code})"
+                )
 
     def _may_ask_again(self, own: Attempt, other: Attempt, charge: Charge) -> bool:
         """Whether the package has a reason to think that the earlier charge is over.

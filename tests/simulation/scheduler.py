@@ -23,6 +23,9 @@ from django_feexpay import failpoints
 from tests.payments.fakes import KilledError
 from tests.simulation.determinism import VirtualClock
 
+#: The longest turn, in real time.
+REAL_SECONDS = 120.0
+
 Work = Callable[[], object]
 
 #: A task that was not resumed for so long is resumed next: a process may be slow, but not for ever.
@@ -161,7 +164,8 @@ class Scheduler:
     def _give_turn(self, task: Task) -> None:
         self._current = task
         task.turn.release()
-        self._back.acquire()
+        if not self._back.acquire(timeout=REAL_SECONDS):
+            raise RuntimeError(f"{task.name} waits for a lock that a paused task holds, or never ends")
         self._current = None
 
     def _run(self, task: Task) -> None:

@@ -98,7 +98,7 @@ class World:
                 kill_rate=self.faults.kill_rate,
             )
             source = random.Random(f"gateway of {self.seed}")
-            self.gateway = SimulatedGateway(source, self.faults, self.clock, self._pause)
+            self.gateway = SimulatedGateway(source, self.faults, self.clock, self._pause, self.scheduler.quietly)
             self.guard = Guard(self.gateway)
             stack.enter_context(conf.use_transport(self.guard))
             stack.enter_context(self.scheduler.pausing())
