@@ -31,7 +31,9 @@ _empty_database: Callable[[], None]
 def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is a part of the run
-        os.execve(sys.executable, [sys.executable, "-m", "tests.simulation", *arguments], os.environ | {"PYTHONHASHSEED": "0"})
+        os.execve(
+            sys.executable, [sys.executable, "-m", "tests.simulation", *arguments], os.environ | {"PYTHONHASHSEED": "0"}
+        )
     seeds = range(options.first, options.first + options.seeds) if options.seed is None else [options.seed]
     began_at = time.perf_counter()
     with ExitStack() as stack:
@@ -91,7 +93,10 @@ def _failure(result: Result) -> str:
 
 
 def _closing_line(results: Sequence[Result], seconds: float) -> str:
-    sums = {name: sum(getattr(result, name) for result in results) for name in ("steps", "payments", "charges", "credits", "kills")}
+    sums = {
+        name: sum(getattr(result, name) for result in results)
+        for name in ("steps", "payments", "charges", "credits", "kills")
+    }
     counts = " ".join(f"{name}={count}" for name, count in sums.items())
     broken = sum(bool(result.violation) for result in results)
     return f"seeds={len(results)} {counts} violations={broken} seconds={seconds:.1f}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from django.contrib.auth.models import User
 from django.core.cache import cache
+from django.db.models import Model, QuerySet
 
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Discrepancy, Incident, Payment, Provider, Refund
@@ -23,19 +24,23 @@ from tests.payments.strategies import REQUEST_CASES, RequestCase
 from tests.simulation.background import Background
 from tests.simulation.world import Move, ViolationError, World
 
+Row = TypeVar("Row", bound=Model)
+
 #: Orders of one seed. More of them make each step slower, and meet no more of each other.
 MOST_ORDERS = 10
+#: How long an idempotency key is promised to lead to its payment.
+KEYS_LIVE = timedelta(hours=72)
 
 
 @dataclass
 class Order:
-    """What a payer buys. `keys`: the payment that the app got for each idempotency key; None: no answer yet."""
+    """What a payer buys. `keys`: what the app got for each idempotency key, and when; None: no answer yet."""
 
     payer: int
     name: str
     case: RequestCase
     body: dict[str, Any]
-    keys: dict[str, str | None] = field(default_factory=dict)
+    keys: dict[str, tuple[str, datetime] | None] = field(default_factory=dict)
     payments: list[str] = field(default_factory=list)
 
 
@@ -57,9 +62,9 @@ class Payers:
             yield Move(3, self._read_status)
             yield Move(3, self._retry)
             yield Move(1, self._read_history)
-        if self._waiting_for_a_code():
+        if "code later" in self._world.faults.cases:
             yield Move(5, self._give_code)
-        if self._open_charges():
+        if self._world.gateway.charges:
             yield Move(7, self._answer_prompt)
         if self._world.gateway.open_page_numbers:
             yield Move(3, self._pay_page)
@@ -102,12 +107,13 @@ class Payers:
         answer = response.json()
         pk = answer.get("id") if response.status_code < 300 else None
         if pk is not None:
-            if order.keys[key] not in (None, pk):
-                raise ViolationError(f"I9 {key} led to {order.keys[key]}, and now to {pk}")
-            order.keys[key] = pk
-        for known in (pk, answer.get("payment_id")):
-            if known is not None and known not in order.payments:
-                order.payments.append(known)
+            known, now = order.keys[key], self._world.clock.at
+            if known is not None and known[0] != pk and now - known[1] < KEYS_LIVE:
+                raise ViolationError(f"I9 {key} led to {known[0]}, and now to {pk}")
+            order.keys[key] = (pk, known[1] if known and known[0] == pk else now)
+        for named in (pk, answer.get("payment_id")):
+            if named is not None and named not in order.payments:
+                order.payments.append(named)
         return _summary(response)
 
     def _known(self) -> tuple[Order, str]:
@@ -132,11 +138,15 @@ class Payers:
         headers = {"Idempotency-Key": f"{pk}-retry"} if self._random.random() < 0.3 else {}
         self._call(order, "POST", f"retry/{pk}/", body, headers)
 
-    def _give_code(self) -> None:
-        attempt = self._random.choice(self._waiting_for_a_code())
+    def _give_code(self) -> bool:
+        waiting = self._waiting_for_a_code()
+        if not waiting:
+            return False
+        attempt = self._random.choice(waiting)
         order = next(order for order in self.orders if order.name == attempt.payment.merchant_reference)
         for _ in range(self._random.choice([1, 1, 2])):
             self._call(order, "POST", f"{attempt.payment_id}/otp/", {"otp": "314159"})
+        return True
 
     def _call(
         self, order: Order, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
@@ -153,7 +163,9 @@ class Payers:
     def _waiting_for_a_code(self) -> list[Attempt]:
         waiting = Attempt.objects.filter(otp_required=True, status=Status.PENDING).select_related("payment")
         names = {order.name for order in self.orders}
-        return [attempt for attempt in waiting.order_by("created_at", "pk") if attempt.payment.merchant_reference in names]
+        return [
+            attempt for attempt in waiting.order_by("created_at", "pk") if attempt.payment.merchant_reference in names
+        ]
 
     def _open_charges(self) -> list[Charge]:
         """The charges that a payer can approve or decline: prompts, redirects and pages, also long after the expiry."""
@@ -166,13 +178,17 @@ class Payers:
             if charge.status == PENDING and not charge.refused and (charge.code or charge.echo not in uncoded)
         ]
 
-    def _answer_prompt(self) -> None:
-        gateway, charge = self._world.gateway, self._random.choice(self._open_charges())
+    def _answer_prompt(self) -> bool:
+        gateway, open_ = self._world.gateway, self._open_charges()
+        if not open_:
+            return False
+        charge = self._random.choice(open_)
         if self._random.random() < 0.7:
             self._world.note(f"the payer approves {charge.reference}{gateway.approve(charge)}")
         else:
             gateway.decline(charge)
             self._world.note(f"the payer declines {charge.reference}")
+        return True
 
     def _pay_page(self) -> None:
         """Also a page that is paid already: the same browser tab, opened again."""
@@ -254,48 +270,51 @@ class Staff:
         self._world, self._random = world, world.random
 
     def moves(self) -> Iterator[Move]:
-        if self._under_review():
-            yield Move(1.5, self._close_review)
-        if Incident.objects.filter(closed_at=None).exists():
-            yield Move(1, self._close_incident)
-        if Refund.objects.filter(state=Refund.State.PROPOSED).exists():
-            yield Move(2, self._approve_refund)
-        if Payment.objects.exists():
-            yield Move(0.3, self._refund)
-            yield Move(0.3, self._release)
-            yield Move(0.1, self._erase)
-        if Discrepancy.objects.still_open().exists():
-            yield Move(0.2, self._close_discrepancy)
+        yield Move(1.5, self._close_review)
+        yield Move(1, self._close_incident)
+        yield Move(2, self._approve_refund)
+        yield Move(0.3, self._refund)
+        yield Move(0.3, self._release)
+        yield Move(0.1, self._erase)
+        yield Move(0.2, self._close_discrepancy)
         yield Move(0.3, self._switch_provider)
 
     def _person(self) -> dict[str, Any]:
         person: User = self._random.choice(self._world.staff)
         return {"actor": str(person.pk), "source": Source.ADMIN}
 
-    def _begin(self, name: str, work: Callable[[], object]) -> None:
+    def _begin(self, name: str, work: Callable[[], object]) -> bool:
         def done() -> str:
             work()
             return "done"
 
         self._world.begin(name, "staff", done)
+        return True
 
-    def _any_payment(self) -> Payment:
-        return self._random.choice(list(Payment.objects.order_by("created_at", "pk")))
+    def _any(self, rows: QuerySet[Row]) -> Row | None:
+        """One of the rows, which have an order; None if there is none."""
+        found = list(rows)
+        return self._random.choice(found) if found else None
 
-    def _under_review(self) -> list[Attempt]:
-        return list(Attempt.objects.filter(status=Status.REVIEW).order_by("created_at", "pk"))
+    def _any_payment(self) -> Payment | None:
+        return self._any(Payment.objects.order_by("created_at", "pk"))
 
-    def _close_review(self) -> None:
-        pk, person = self._random.choice(self._under_review()).payment_id, self._person()
+    def _close_review(self) -> bool:
+        attempt = self._any(Attempt.objects.filter(status=Status.REVIEW).order_by("created_at", "pk"))
+        if attempt is None:
+            return False
+        pk, person = attempt.payment_id, self._person()
         decision = self._random.choice(["credit_taken", "credit_price", "not_paid"])
         approve = self._random.random() < 0.4
-        self._begin(
+        return self._begin(
             f"closes the review of {self._world.name_of(pk)}: {decision}{', as the second person' if approve else ''}",
             lambda: reviews.close(pk, decision, reason="seen in the account", approve=approve, **person),
         )
 
-    def _close_incident(self) -> None:
-        incident = self._random.choice(list(Incident.objects.filter(closed_at=None).order_by("opened_at", "pk")))
+    def _close_incident(self) -> bool:
+        incident = self._any(Incident.objects.filter(closed_at=None).order_by("opened_at", "pk"))
+        if incident is None:
+            return False
         resolution, person = self._random.choice(incidents.RESOLUTIONS[Incident.Kind(incident.kind)]), self._person()
 
         def close() -> None:
@@ -305,33 +324,40 @@ class Staff:
                 refunds.record(incident.payment_id, incident_id=incident.pk, **given, **person)
             incidents.close(incident.pk, "done by phone", resolution=str(resolution), **person)
 
-        self._begin(f"closes the {incident.kind} of {incident.gateway_reference}: {resolution}", close)
+        return self._begin(f"closes the {incident.kind} of {incident.gateway_reference}: {resolution}", close)
 
-    def _refund(self) -> None:
+    def _refund(self) -> bool:
         payment, person = self._any_payment(), self._person()
+        if payment is None:
+            return False
         amount = self._random.choice([1, payment.charged_amount or 1])
         given = {"amount": amount, "way": "cash", "reason": "asked for it"}
         name = f"refunds {amount} of {self._world.name_of(payment.pk)}"
-        self._begin(name, lambda: refunds.record(payment.pk, **given, **person))
+        return self._begin(name, lambda: refunds.record(payment.pk, **given, **person))
 
-    def _approve_refund(self) -> None:
-        refund = self._random.choice(list(Refund.objects.filter(state=Refund.State.PROPOSED).order_by("pk")))
-        person = self._person()
-        self._begin("approves a refund", lambda: refunds.approve(refund.pk, reason="agreed", **person))
+    def _approve_refund(self) -> bool:
+        refund, person = self._any(Refund.objects.filter(state=Refund.State.PROPOSED).order_by("pk")), self._person()
+        if refund is None:
+            return False
+        return self._begin("approves a refund", lambda: refunds.approve(refund.pk, reason="agreed", **person))
 
-    def _release(self) -> None:
+    def _release(self) -> bool:
         payment, person = self._any_payment(), self._person()
+        if payment is None:
+            return False
         name = f"releases {self._world.name_of(payment.pk)}"
-        self._begin(name, lambda: order_release.release(payment.pk, reason="wants to pay again", **person))
+        return self._begin(name, lambda: order_release.release(payment.pk, reason="wants to pay again", **person))
 
-    def _erase(self) -> None:
+    def _erase(self) -> bool:
         user: User = self._random.choice(self._world.payers)
         subject, person = subjects.of_user(user.username), self._person()
-        self._begin(f"erases {user.username}", lambda: erasure.erase(subject, reason="asked for it", **person))
+        return self._begin(f"erases {user.username}", lambda: erasure.erase(subject, reason="asked for it", **person))
 
-    def _close_discrepancy(self) -> None:
-        row = self._random.choice(list(Discrepancy.objects.still_open().order_by("pk")))
-        self._begin(f"closes discrepancy {row.identity}", lambda: discrepancies.close(row.pk, "known"))
+    def _close_discrepancy(self) -> bool:
+        row = self._any(Discrepancy.objects.still_open().order_by("pk"))
+        if row is None:
+            return False
+        return self._begin(f"closes discrepancy {row.identity}", lambda: discrepancies.close(row.pk, "known"))
 
     def _switch_provider(self) -> None:
         code = self._random.choice(["mtn_bj", "moov_bj", "visa"])

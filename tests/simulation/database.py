@@ -38,5 +38,3 @@ def prepare() -> Callable[[], None]:
         return lambda: connection.connection.deserialize(pages)
     emptying.prepare()
     return emptying.empty
-
-

@@ -5,7 +5,6 @@ It builds on the gateway in memory of the payment tests. The seed decides each a
 
 from __future__ import annotations
 
-import json
 import random
 from collections import defaultdict
 from collections.abc import Callable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -75,7 +74,9 @@ def _run(world: World, rules: Rules, steps: int) -> None:
         if under_way and world.random.random() < max(0.5, under_way / MOST_TASKS):
             world.resume_one()
         else:
-            actors.choose(world.random, [move for actor in everyone for move in actor.moves()]).act()
+            moves = [move for actor in everyone for move in actor.moves()]
+            while actors.choose(world.random, moves).act() is False:
+                pass
         rules.after_step()
     _repair(world, feexpay)
     rules.after_step()
@@ -112,5 +113,3 @@ def _work_until_done(world: World, rules: Rules, background: Background) -> None
     if problem := rules.unfinished():
         raise ViolationError(problem)
     world.note(f"done: {Payment.objects.count()} payments, {Credit.objects.count()} credits")
-
-

@@ -26,6 +26,9 @@ from tests.simulation.determinism import VirtualClock
 #: The longest turn, in real time.
 REAL_SECONDS = 120.0
 
+#: Each move of a status writes an event.
+_NEW_EVENT = 'INSERT INTO "feexpay_paymentevent"'
+
 Work = Callable[[], object]
 
 #: A task that was not resumed for so long is resumed next: a process may be slow, but not for ever.
@@ -59,7 +62,7 @@ class Scheduler:
         self._current: Task | None = None
         self._quiet = 0
         self.paused: list[Task] = []
-        self.statements_written = 0
+        self.statements_written = self.events_written = 0
         self.kills = 0
 
     @contextmanager
@@ -156,7 +159,9 @@ class Scheduler:
     ) -> Any:
         if sql[:6] in ("INSERT", "UPDATE", "DELETE"):
             self.statements_written += 1
-        self.pause("a statement")
+            self.events_written += sql.startswith(_NEW_EVENT)
+        if not sql.startswith("BEGIN"):  # the pause before it was in `pause_and_enter`
+            self.pause("a statement")
         return execute(sql, parameters, many, context)
 
     # --- turns --------------------------------------------------------------------------------------------

@@ -53,10 +53,10 @@ class Host:
 
 @dataclass(frozen=True)
 class Move:
-    """Something that can happen now. The seed prefers moves of a higher weight."""
+    """Something that may happen now. The seed prefers moves of a higher weight. `act` returns False if it cannot."""
 
     weight: float
-    act: Callable[[], None]
+    act: Callable[[], bool | None]
 
 
 class World:
@@ -128,6 +128,8 @@ class World:
 
     def note_turn(self, task: Task) -> None:
         self.note(f"{task.name} → {task.outcome}" if task.outcome else f"{task.name} … {task.where}")
+        if isinstance(task.error, ViolationError):
+            raise task.error
         if task.error is not None:
             raise ViolationError(f"E1 {task.name} raised {task.error!r}") from task.error
 
