@@ -42,11 +42,11 @@ def main(arguments: Sequence[str]) -> int:
         for result in _results(seeds, options):
             results.append(result)
             if result.violation:
-                print(_failure(result), flush=True)
+                print(failure_text(result), flush=True)
             if options.seed is not None:
                 print("\n".join(result.trace))
                 print(f"trace={result.trace_hash}")
-    print(_closing_line(results, time.perf_counter() - began_at))
+    print(closing_line(results, time.perf_counter() - began_at))
     return 1 if any(result.violation for result in results) else 0
 
 
@@ -87,12 +87,12 @@ def _run(seed: int) -> Result:
     return run_seed(seed, _empty_database)
 
 
-def _failure(result: Result) -> str:
+def failure_text(result: Result) -> str:
     last = "\n".join(f"    {line}" for line in result.trace[-LAST_STEPS:])
     return f"seed {result.seed}: {result.violation}. Repeat it with: make simulate SEED={result.seed}\n{last}"
 
 
-def _closing_line(results: Sequence[Result], seconds: float) -> str:
+def closing_line(results: Sequence[Result], seconds: float) -> str:
     sums = {
         name: sum(getattr(result, name) for result in results)
         for name in ("steps", "payments", "charges", "credits", "kills")

@@ -121,8 +121,8 @@ class Rules:
         FeexPay said so (truly or not), staff decided so, or the time of its payer is over and this is another payment:
         interface.md, section 4.
         """
-        if other.payment.released_at is not None:
-            return True
+        if other.payment.released_at is not None or other.payment.is_erased:
+            return True  # whoever was erased is a stranger when they come back
         if other.life_status in LIVE or other.life_status in (Status.REVIEW, Status.SUCCESSFUL):
             return False
         by_staff = other.events.filter(because__in=ReviewDecision.values).exists()

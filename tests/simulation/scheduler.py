@@ -160,7 +160,8 @@ class Scheduler:
         if sql[:6] in ("INSERT", "UPDATE", "DELETE"):
             self.statements_written += 1
             self.events_written += sql.startswith(_NEW_EVENT)
-        if not sql.startswith("BEGIN"):  # the pause before it was in `pause_and_enter`
+        # The pause before a transaction was in `pause_and_enter`. A connection is asked for its settings only once.
+        if not sql.startswith(("BEGIN", "SHOW", "SET")):
             self.pause("a statement")
         return execute(sql, parameters, many, context)
 
