@@ -62,7 +62,11 @@ _PENDING = list(statuses_of(PublicStatus.PENDING))
 
 
 def ready(payments: QuerySet[Payment], now: datetime) -> QuerySet[Payment]:
-    """The payments among these that have ended and for which no money is still moving in either direction."""
+    """The payments among these that have ended and for which no money is still moving in either direction.
+
+    The payments of an order are erased together: one that is paid late must find the paid one before it by their user,
+    or nobody would learn that the payer was charged twice.
+    """
     here = OuterRef("pk")
     open_attempt = Attempt.objects.filter(payment=here, status__in=_PENDING)
     open_refund = Refund.objects.filter(payment=here, state__in=[Refund.State.PROPOSED, Refund.State.APPROVED])
@@ -71,6 +75,10 @@ def ready(payments: QuerySet[Payment], now: datetime) -> QuerySet[Payment]:
     undelivered = OutboxMessage.objects.filter(payment=here, delivered_at=None)
     ended = Q(status=Status.SUCCESSFUL) | Q(settled_at__lte=now - LATE_SUCCESS)
     rows = payments.filter(ended).exclude(status__in=_PENDING)
+    of_order = Payment.objects.filter(merchant_reference=OuterRef("merchant_reference"), pseudonym="")
+    unended = of_order.exclude(merchant_reference="").filter(~ended | Q(status__in=_PENDING))
+    rows = rows.exclude(Exists(unended.filter(user=OuterRef("user"))))
+    rows = rows.exclude(Q(user=None) & Exists(unended.filter(user=None)))
     for unfinished in (open_attempt, open_refund, live_payout, open_incident, undelivered):
         rows = rows.exclude(Exists(unfinished))
     return rows

@@ -71,8 +71,10 @@ class Payers:
 
     # --- the app ------------------------------------------------------------------------------------------
 
-    def _order(self) -> None:
+    def _order(self) -> bool:
         payer, name = self._random.randrange(len(self._callers)), f"order-{len(self.orders) + 1}"
+        if payer in self._world.erased:
+            return False
         case = REQUEST_CASES[self._random.choice(self._world.faults.cases)]
         body = initiate_body(**{"phone": None, **case.order, "merchant_reference": name})
         if "phone" in body:
@@ -80,14 +82,21 @@ class Payers:
         order = Order(payer, name, case, body)
         self.orders.append(order)
         self._initiate(order, self._new_key(order))
+        return True
 
-    def _tap_again(self) -> None:
+    def _tap_again(self) -> bool:
         order = self._random.choice(self.orders)
+        if order.payer in self._world.erased:
+            return False
         self._initiate(order, self._random.choice(list(order.keys)))
+        return True
 
-    def _tap_with_another_key(self) -> None:
+    def _tap_with_another_key(self) -> bool:
         order = self._random.choice(self.orders)
+        if order.payer in self._world.erased:
+            return False
         self._initiate(order, self._new_key(order))
+        return True
 
     def _new_key(self, order: Order) -> str:
         key = f"{order.name}-key-{len(order.keys) + 1}"
@@ -349,7 +358,10 @@ class Staff:
         return self._begin(name, lambda: order_release.release(payment.pk, reason="wants to pay again", **person))
 
     def _erase(self) -> bool:
-        user: User = self._random.choice(self._world.payers)
+        """A payer who asks for it, and who buys nothing more."""
+        number = self._random.randrange(len(self._world.payers))
+        self._world.erased.add(number)
+        user: User = self._world.payers[number]
         subject, person = subjects.of_user(user.username), self._person()
         return self._begin(f"erases {user.username}", lambda: erasure.erase(subject, reason="asked for it", **person))
 

@@ -69,6 +69,7 @@ class World:
         self.clock = VirtualClock()
         self.trace: list[str] = []
         self.steps = 0
+        self.erased: set[int] = set()
         self.signals = Recorder()
         self.host = Host(random.Random(f"host of {seed}"), self.faults.receiver_error_rate)
 
