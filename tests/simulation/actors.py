@@ -19,7 +19,7 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import discrepancies
 from django_feexpay.privacy import erasure, subjects
 from tests.api.caller import Caller, initiate_body
-from tests.payments.fake_gateway import PENDING, SUCCESSFUL, Charge
+from tests.payments.fake_gateway import SUCCESSFUL, Charge
 from tests.payments.strategies import REQUEST_CASES, RequestCase
 from tests.simulation.background import Background
 from tests.simulation.world import Move, ViolationError, World
@@ -178,14 +178,8 @@ class Payers:
 
     def _open_charges(self) -> list[Charge]:
         """The charges that a payer can approve or decline: prompts, redirects and pages, also long after the expiry."""
-        charges = self._world.gateway.charges
-        waits = set(Attempt.objects.filter(payment__provider="coris_bj").values_list("pk", flat=True))
-        uncoded = {str(pk) for pk in waits}
-        return [
-            charge
-            for charge in charges
-            if charge.status == PENDING and not charge.refused and (charge.code or charge.echo not in uncoded)
-        ]
+        gateway = self._world.gateway
+        return [charge for charge in gateway.charges if gateway.may_be_paid(charge)]
 
     def _answer_prompt(self) -> bool:
         gateway, open_ = self._world.gateway, self._open_charges()

@@ -174,6 +174,10 @@ class SimulatedGateway(FaultyGateway):
     def _is_away(self) -> bool:
         return not self.honest and self._clock.at < self.outage_until
 
+    def may_be_paid(self, charge: Charge) -> bool:
+        """Whether its payer can still approve it: not refused, and not one that waits for a code."""
+        return charge.status == PENDING and not charge.refused and bool(charge.code or charge.wire_name != "CORIS")
+
     # --- the truth ----------------------------------------------------------------------------------------
 
     def pay_page(self, number: int) -> Charge:

@@ -29,7 +29,7 @@ from django_feexpay.models import (
 )
 from django_feexpay.payments.invariants import violations
 from tests.payments import invariants
-from tests.payments.fake_gateway import PENDING, SUCCESSFUL, Charge
+from tests.payments.fake_gateway import SUCCESSFUL, Charge
 from tests.simulation.world import ViolationError, World
 
 #: Steps that write, but move no status, until the rows are checked all the same.
@@ -104,7 +104,8 @@ class Rules:
         """FeexPay is about to ask a payer: no earlier charge of the order may still be possible."""
         own = Attempt.objects.select_related("payment").get(pk=attempt_id)
         for charge in self._gateway.charges:
-            if charge.attempt_id == attempt_id or charge.refused or charge.status not in (PENDING, SUCCESSFUL):
+            is_possible = charge.status == SUCCESSFUL or self._gateway.may_be_paid(charge)
+            if charge.attempt_id == attempt_id or not is_possible:
                 continue
             other = Attempt.objects.select_related("payment").filter(pk=charge.attempt_id).first()
             if other is None or other.payment.merchant_reference != own.payment.merchant_reference:
