@@ -302,6 +302,8 @@ def test_paid_payment_of_an_order_waits_for_the_late_success_of_another_one(
     reconcile(only_attempt(first).pk, source=Source.WORKER)
 
     assert Incident.objects.get().kind == "duplicate_charge"
+    outbox.deliver()
+    assert not erasure.ready(Payment.objects.all(), clock.at).exists()  # the incident of one payment is open
     assert broken() == []
 
 
