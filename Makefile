@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help .venv .venv-client demo client client-test client-matrix client-shots client-dist admin-shots test bench check check-steps matrix postman soak load drill bare-server pgbouncer nightly mutants report clean
+.PHONY: help .venv .venv-client demo client client-test client-matrix client-shots client-dist admin-shots test bench check check-steps matrix postman soak load simulate drill bare-server pgbouncer nightly mutants report clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -146,6 +146,10 @@ soak: $(VENV)/.test ## the chaos soak (N=200 purchases; SEED= repeats an earlier
 # Everything runs on this machine, so give it to the load alone: other programs make every figure larger.
 load: $(VENV)/.test ## cores per 1,000 payments/s: whole payments over HTTP, each credited once (SECONDS=20; PAYERS=8)
 	@$(RECORD) load -- $(PY) -m tools.load --seconds $(or $(SECONDS),20) --payers $(or $(PAYERS),8)
+
+# One seed decides the time, all randomness, FeexPay's answers and the order in which the actors run.
+simulate: $(VENV)/.test ## deterministic simulation by seeds (SEEDS=200 of them; SEED=17 repeats one and prints its trace; POSTGRES=1)
+	@$(RECORD) simulate -- $(PY) -m tests.simulation --processes $(WORKERS) --seeds $(or $(SEEDS),200) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(POSTGRES)),--postgres)
 
 # A database is killed with kill -9 and restored to the last archived moment; then a replica takes over.
 drill: $(VENV)/.test ## the recovery drill: restore a backup, ask FeexPay for what it lost, promote a replica (N=20 payments)

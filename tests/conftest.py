@@ -7,17 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.utils import translation
 from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
-from django_feexpay import cache_state, conf, database_clock, request_ids
+from django_feexpay import conf, database_clock, request_ids
 from django_feexpay.background import tasks
-from django_feexpay.monitoring import http_counts
-from django_feexpay.payments import webhook_bounds, webhook_drops
-from django_feexpay.webhooks import refusal_log
-from tests import emptying
+from tests import emptying, process_state
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock, Guard
 from tests.sandbox.running import RunningSandbox, run_sandbox
@@ -67,12 +63,7 @@ def gateway(guard: Guard) -> ModelGateway:
 @pytest.fixture(autouse=True)
 def empty_cache() -> None:
     """What one test counted, in the cache or in this process, does not reach the next test."""
-    cache.clear()
-    cache_state.forget()
-    webhook_bounds.forget()
-    webhook_drops.forget_pending()
-    refusal_log.forget()
-    http_counts.forget_pending()
+    process_state.forget()
 
 
 @pytest.fixture(autouse=True)

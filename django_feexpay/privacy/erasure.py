@@ -62,7 +62,11 @@ _PENDING = list(statuses_of(PublicStatus.PENDING))
 
 
 def ready(payments: QuerySet[Payment], now: datetime) -> QuerySet[Payment]:
-    """The payments among these that have ended and for which no money is still moving in either direction."""
+    """The payments among these that have ended and for which no money is still moving in either direction.
+
+    The payments of an order are erased together: one that is paid late must find the paid one before it by their user,
+    or nobody would learn that the payer was charged twice. So each waits for the others.
+    """
     here = OuterRef("pk")
     open_attempt = Attempt.objects.filter(payment=here, status__in=_PENDING)
     open_refund = Refund.objects.filter(payment=here, state__in=[Refund.State.PROPOSED, Refund.State.APPROVED])
@@ -70,10 +74,14 @@ def ready(payments: QuerySet[Payment], now: datetime) -> QuerySet[Payment]:
     open_incident = Incident.objects.filter(payment=here, closed_at=None)
     undelivered = OutboxMessage.objects.filter(payment=here, delivered_at=None)
     ended = Q(status=Status.SUCCESSFUL) | Q(settled_at__lte=now - LATE_SUCCESS)
-    rows = payments.filter(ended).exclude(status__in=_PENDING)
+    rows, is_unfinished = payments.filter(ended).exclude(status__in=_PENDING), ~ended | Q(status__in=_PENDING)
     for unfinished in (open_attempt, open_refund, live_payout, open_incident, undelivered):
-        rows = rows.exclude(Exists(unfinished))
-    return rows
+        rows, is_unfinished = rows.exclude(Exists(unfinished)), is_unfinished | Q(Exists(unfinished))
+    of_order = Payment.objects.filter(merchant_reference=OuterRef("merchant_reference"), pseudonym="")
+    others = of_order.exclude(merchant_reference="").filter(is_unfinished)
+    return rows.exclude(Exists(others.filter(user=OuterRef("user")))).exclude(
+        Q(user=None) & Exists(others.filter(user=None))
+    )
 
 
 def old_payments(now: datetime) -> QuerySet[Payment]:

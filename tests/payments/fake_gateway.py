@@ -20,7 +20,10 @@ PENDING, SUCCESSFUL, FAILED = "PENDING", "SUCCESSFUL", "FAILED"
 
 @dataclass
 class Charge:
-    """One request to pay as FeexPay stores it. `lies` replaces fields of its status answer, never of history."""
+    """One request to pay as FeexPay stores it. `lies` replaces fields of its status answer, never of history.
+
+    `was_taken`: the payer's money was taken, even if it was returned since. `made_at`: a date as in history.
+    """
 
     reference: str
     echo: str
@@ -33,6 +36,9 @@ class Charge:
     custom_id: str | None = None
     code: str = ""
     lies: dict[str, Any] = field(default_factory=dict)
+    was_taken: bool = False
+    wire_name: str = "MTN"
+    made_at: str = ""
 
     @property
     def attempt_id(self) -> str:
@@ -51,16 +57,20 @@ class Charge:
 
     def row(self) -> dict[str, Any]:
         """Its row in history, the only answer that has the `custom_id` of a page."""
-        return self.truth() | {"reseau": "MTN", "date": "", "custom_id": self.custom_id}
+        return self.truth() | {"reseau": self.wire_name, "date": self.made_at, "custom_id": self.custom_id}
 
     def body(self) -> dict[str, Any]:
         return self.truth() | self.lies
 
     def approve(self) -> None:
-        self.status, self.reason = SUCCESSFUL, None
+        self.status, self.reason, self.was_taken = SUCCESSFUL, None, True
 
     def decline(self) -> None:
         self.status, self.reason = FAILED, "APPROVAL_REJECTED"
+
+    def reverse(self, word: str = FAILED) -> None:
+        """FeexPay returns the money to the payer."""
+        self.status = word
 
 
 class ModelGateway:
@@ -89,7 +99,7 @@ class ModelGateway:
             if "/single/status/" in request.url:
                 return self._status(request.url.rsplit("/", 1)[1])
             if request.url.endswith("/history"):
-                return self._history()
+                return self._history(json.loads(request.body or b""))
             return reply(200, {"balances": {"MTN": 100}})
 
     def last(self) -> Charge:
@@ -115,7 +125,7 @@ class ModelGateway:
 
     def charge_again(self, charge: Charge, reference: str, **facts: Any) -> Charge:
         """FeexPay charges the same attempt once more, under another reference."""
-        second = replace(charge, reference=reference, status=SUCCESSFUL, lies={}, **facts)
+        second = replace(charge, reference=reference, status=SUCCESSFUL, was_taken=True, lies={}, **facts)
         self.charges.append(second)
         return second
 
@@ -149,7 +159,8 @@ class ModelGateway:
                 return reply(200, charge.body())
         return reply(404, {"statusCode": 404, "message": "Transaction not found", "code": "NOT_FOUND"})
 
-    def _history(self) -> WireReply:
+    def _history(self, question: dict[str, Any]) -> WireReply:
+        """Every row, whatever the question."""
         rows = [charge.row() for charge in self.charges]
         total = len(rows) if self.history_total is None else self.history_total
         counted = {} if self.leaves_out_total else {"total": total}

@@ -35,7 +35,7 @@ class FakeHistory:
         self.requests.append(tuple(question[name] for name in ("start_date", "end_date", "status", "reseau")))  # type: ignore[arg-type]
         if self.fails_after is not None and len(self.requests) > self.fails_after:
             raise OutcomeUnknownError("no answer")
-        found = [row for row in self.rows if _is_wanted(row, question)]
+        found = [row for row in self.rows if is_wanted(row, question)]
         shown = found[: self.most_rows]
         return reply(200, {"success": True, "total": len(found if self.total_counts_all else shown), "data": shown})
 
@@ -59,7 +59,8 @@ def row(reference: str, day: str | datetime, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def _is_wanted(row: dict[str, Any], question: dict[str, Any]) -> bool:
+def is_wanted(row: dict[str, Any], question: dict[str, Any]) -> bool:
+    """Whether a row is of the days, the status and the provider of a history request."""
     return (
         question["start_date"] <= row["date"][:10] <= question["end_date"]
         and question["status"] in ("ALL", row.get("status"))

@@ -39,6 +39,10 @@ class Clock:
         self.at = max(self.at, instant)
 
 
+class KilledError(BaseException):
+    """Ends the code under test as a kill does: its `except Exception` does not run."""
+
+
 class CallInTransactionError(AssertionError):
     """A call to the gateway was made while a transaction was open."""
 

@@ -14,6 +14,7 @@ from typing import Any
 from django_feexpay.gateway.errors import OutcomeUnknownError
 from django_feexpay.gateway.transport import WireReply, WireRequest
 from tests.payments.fake_gateway import reply
+from tests.payments.fake_history import is_wanted
 from tests.payments.fakes import Clock
 
 
@@ -189,7 +190,7 @@ class LyingGateway:
     def _history(self, question: dict[str, Any]) -> WireReply:
         if self.history == "unavailable" and not self.honest:
             raise OutcomeUnknownError("unavailable")
-        rows = [row for row in self._rows() if _is_wanted(row, question)]
+        rows = [row for row in self._rows() if is_wanted(row, question)]
         left_out = 1 if rows and self.history == "cut short" and not self.honest else 0
         return reply(200, {"success": True, "total": len(rows) + left_out, "data": rows})
 
@@ -201,11 +202,3 @@ class LyingGateway:
             told = row if self.honest else HISTORIES[taken.plan.history](row)
             if told is not None:
                 yield told
-
-
-def _is_wanted(row: Row, question: dict[str, Any]) -> bool:
-    return (
-        question["start_date"] <= row["date"][:10] <= question["end_date"]
-        and question["status"] in ("ALL", row["status"])
-        and question["reseau"] in ("ALL", row["reseau"])
-    )

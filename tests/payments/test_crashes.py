@@ -17,14 +17,18 @@ from django_feexpay import failpoints
 from django_feexpay.models import Credit, Payment
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fakes import Clock, Recorder, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
+from tests.payments.fakes import (
+    Clock,
+    KilledError,
+    Recorder,
+    only_attempt,
+    sweep,
+    sweep_at_next_poll,
+    sweep_until_final,
+)
 from tests.sandbox.running import ROOT, RunningSandbox
 
 pytestmark = pytest.mark.django_db
-
-
-class KilledError(BaseException):
-    """Ends the code under test as a kill does: its `except Exception` does not run."""
 
 
 class Kill:

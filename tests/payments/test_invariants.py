@@ -12,6 +12,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 
 from django_feexpay import conf
+from django_feexpay.gateway.reports import hint_from
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import (
     Attempt,
@@ -24,13 +25,13 @@ from django_feexpay.models import (
     PaymentEvent,
     WebhookDelivery,
 )
-from django_feexpay.payments import idempotency, outbox
+from django_feexpay.payments import idempotency, outbox, webhook_hints
 from django_feexpay.payments.invariants import INVARIANTS, violations
 from django_feexpay.payments.ledger import Cause, Source, move
 from django_feexpay.payments.reconcile import reconcile
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fakes import now, only_attempt
+from tests.payments.fakes import Clock, now, only_attempt, sweep
 from tests.payments.tampering import tamper
 
 pytestmark = pytest.mark.django_db
@@ -308,6 +309,24 @@ def test_i8_accepts_an_echo_that_came_before_the_reference(waiting: Payment) -> 
     assert list(INVARIANTS["I8"]()) == []
 
 
+def test_i8_accepts_a_delivery_about_the_first_card_of_a_page(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """Found by `make simulate`: the payer's second card gives the attempt its reference."""
+    page = begin(provider="visa", phone="")
+    gateway.pay_on_page().decline()
+    clock.advance(10)
+    sweep()
+    webhook_hints.receive(hint_from({"reference": "card-0001", "status": "FAILED"}))
+    gateway.pay_on_page().approve()
+    clock.advance(10)
+    sweep()
+
+    assert only_attempt(page).gateway_reference == "card-0002"
+    assert only_attempt(page).deliveries.get().gateway_reference == "card-0001"
+    assert list(INVARIANTS["I8"]()) == []
+
+
 def test_i8_reports_an_unmatched_delivery(waiting: Payment) -> None:
     reference = str(only_attempt(waiting).gateway_reference)
     old = delivery(reference, None, minutes_old=3)
@@ -502,9 +521,10 @@ def test_violations_name_their_invariant_and_no_msisdn(credited: Payment) -> Non
     [
         ({"next_delivery_at": 3700}, "not delivered, next delivery "),
         ({"next_delivery_at": 600, "delivery_count": 4}, "no error stored after 4 deliveries"),
+        ({"next_delivery_at": 125, "delivery_count": 1}, "no error stored after 1 deliveries"),
         ({"next_delivery_at": 5, "delivered_at": 0}, "delivered, and scheduled again"),
     ],
-    ids=["delayed too long", "given up without an error", "delivered and still due"],
+    ids=["delayed too long", "given up without an error", "beyond a lease", "delivered and still due"],
 )
 def test_i17_reports_a_message_that_is_not_delivered_as_promised(
     credited: Payment, values: dict[str, Any], problem: str
@@ -516,3 +536,11 @@ def test_i17_reports_a_message_that_is_not_delivered_as_promised(
     [told] = INVARIANTS["I17"]()
 
     assert told.startswith(f"message {OutboxMessage.objects.get().pk}: {problem}")
+
+
+def test_i17_accepts_a_lease_of_a_process_whose_clock_is_ahead(credited: Payment) -> None:
+    """Found by `make simulate`: the clock was set back by 55 s while a message was being delivered."""
+    lease = now() + outbox.LEASE + timedelta(seconds=55)
+    OutboxMessage.objects.update(delivered_at=None, delivery_count=1, next_delivery_at=lease)
+
+    assert list(INVARIANTS["I17"]()) == []

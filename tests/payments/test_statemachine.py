@@ -47,7 +47,7 @@ from django_feexpay.payments.retry import retry
 from django_feexpay.payments.terms import PaymentRequest
 from tests.payments import invariants
 from tests.payments.fake_gateway import SUCCESSFUL, Charge, accept_as
-from tests.payments.fakes import Clock, Guard, next_due_at, sweep
+from tests.payments.fakes import Clock, Guard, KilledError, next_due_at, sweep
 from tests.payments.strategies import ANSWERS, PAGES, RATES, REQUEST_CASES, Codes, FaultyGateway, malformed_answers
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only, pytest.mark.unmeasured]
@@ -73,10 +73,6 @@ pages = st.sampled_from(sorted(PAGES))
 request_cases = st.sampled_from(sorted(REQUEST_CASES))
 places = st.one_of(st.none(), st.sampled_from(failpoints.NAMES))
 seconds = st.sampled_from([1, 3, 10, 46, 61, 600, 901, 3601, 90_000])
-
-
-class KilledError(BaseException):
-    pass
 
 
 class PaymentLife(RuleBasedStateMachine):

@@ -286,6 +286,27 @@ def test_two_charges_of_an_erased_order_are_still_known_as_such(
     assert broken() == []
 
 
+@pytest.mark.parametrize("as_guest", [False, True])
+def test_paid_payment_of_an_order_waits_for_the_late_success_of_another_one(
+    settle: Settle, gateway: ModelGateway, run: Run, clock: Clock, as_guest: bool
+) -> None:
+    """Found by `make simulate`: else the second charge of the order would open no incident."""
+    whose: dict[str, Any] = {"user": None} if as_guest else {}
+    first = settle(approved=False, merchant_reference="order-7", **whose)
+    settle(merchant_reference="order-7", **whose)
+    if not as_guest:
+        assert "0 payments erased, 2 wait" in run("feexpay_erase_subject", "--user", "ama")
+    assert not erasure.ready(Payment.objects.all(), clock.at).exists()
+
+    gateway.charges[0].approve()
+    reconcile(only_attempt(first).pk, source=Source.WORKER)
+
+    assert Incident.objects.get().kind == "duplicate_charge"
+    outbox.deliver()
+    assert not erasure.ready(Payment.objects.all(), clock.at).exists()  # the incident of one payment is open
+    assert broken() == []
+
+
 def test_order_of_an_erased_person_is_no_order_of_a_guest(
     settle: Settle, run: Run, order: MakeOrder, gateway: ModelGateway
 ) -> None:
@@ -303,16 +324,16 @@ def test_order_of_an_erased_person_is_no_order_of_a_guest(
 def test_order_keeps_its_pseudonym_when_the_key_changes_between_two_erasures(
     settle: Settle, run: Run, clock: Clock, configure: Callable[..., None]
 ) -> None:
-    """The first payment of the order ended before the other one, so it was erased earlier."""
+    """The user asked twice to be erased, and started the order again in between."""
     configure(HASH_KEY=["the hash key of last year, long enough"])
     first = settle(approved=False, merchant_reference="order-7")
     pass_days(clock, 8)
-    second = settle(approved=False, merchant_reference="order-7")
     run("feexpay_erase_subject", "--user", "ama")
+    second = settle(approved=False, merchant_reference="order-7")
     configure(HASH_KEY=["the hash key of this year, long enough", "the hash key of last year, long enough"])
     pass_days(clock, 8)
 
-    purge.run(source=Source.WORKER)
+    run("feexpay_erase_subject", "--user", "ama")
 
     first.refresh_from_db()
     second.refresh_from_db()

@@ -26,6 +26,7 @@ COMMANDS = {
     "client-test": "all tests of the client",
     "matrix": "Python 3.11 to 3.13 with Django 5.2 to 6.1",
     "soak": "purchases while processes and connections are killed",
+    "simulate": "payers, FeexPay, the worker and staff under faults, by seeds",
     "drill": "a lost database restored, and a replica promoted",
     "load": "whole payments over HTTP: each charge credited once, and their CPU time",
     "bench": "costs as ratios, against goals",

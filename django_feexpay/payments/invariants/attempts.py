@@ -79,11 +79,12 @@ def delivery_matches_its_attempt() -> Iterator[str]:
     """I8: a delivery belongs to the attempt, or the payout, whose reference it names.
 
     If no attempt has that reference, it may be a second charge: the delivery belongs to the attempt whose id it echoes
-    or that has an incident about the reference.
+    or that has an incident about the reference. An attempt found by its id (a page, an OTP) takes the reference of the
+    payer's next try, and keeps the deliveries about the one before.
     """
-    mismatched = WebhookDelivery.objects.filter(attempt__gateway_reference__isnull=False).exclude(
-        gateway_reference=F("attempt__gateway_reference")
-    )
+    mismatched = WebhookDelivery.objects.filter(
+        attempt__gateway_reference__isnull=False, attempt__sought_by_echo=False
+    ).exclude(gateway_reference=F("attempt__gateway_reference"))
     second = Incident.objects.filter(
         attempt=OuterRef("attempt"), gateway_reference__iexact=OuterRef("gateway_reference")
     )
