@@ -95,10 +95,10 @@ def _open_again(incident: Incident) -> int:
 def close(incident_id: int, note: str, *, resolution: str, actor: str, source: PaymentEvent.Source) -> bool:
     """Close an incident, and the discrepancies about its charge, with staff's note and how it ended.
 
-    `resolution`: one of `RESOLUTIONS` of its kind; `refunded` only if the recorded refunds cover the charge. `actor`:
-    the primary key of a user.
+    `resolution`: one of `RESOLUTIONS` of its kind; `refunded` only if the recorded refunds cover the charge, and
+    `no_money_lost` not for a reversal because of which the order was released. `actor`: the primary key of a user.
     Returns True if this call closed it. Changes: Incident, Discrepancy, StaffAction.
-    Raises: NotAllowedError `validation_error`, `not_refunded`, `refund_waits`.
+    Raises: NotAllowedError `validation_error`, `not_refunded`, `money_kept`, `refund_waits`.
     Safe to repeat: yes, the first note stays.
     """
     if not note.strip():
@@ -138,3 +138,7 @@ def _refuse_wrong_resolution(incident: Incident, resolution: str) -> None:
         message = _("The recorded refunds do not cover this charge: %(owed)s are missing. Record the refund first.")
         owed = money.show(charge.owed, charge.currency)
         raise NotAllowedError("not_refunded", message % {"owed": owed}, payment_id=incident.payment_id)
+    is_no_loss = resolution == Incident.Resolution.NO_MONEY_LOST and charge.credited
+    if is_no_loss and charge.owed > 0 and incident.payment.released_at is not None:
+        message = _("The order was released because this money went back. If the shop has it, record a refund first.")
+        raise NotAllowedError("money_kept", message, payment_id=incident.payment_id)

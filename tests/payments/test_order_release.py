@@ -85,6 +85,21 @@ def test_order_stays_blocked_after_a_reversal_that_took_nothing_back(credited: P
     ]
 
 
+def test_reversal_of_a_released_order_is_closed_as_no_loss_only_after_a_refund(
+    credited: Payment, gateway: ModelGateway
+) -> None:
+    gateway.last().status = "REVERSED"
+    assert release(credited) == ""
+    reversal = Incident.objects.get().pk
+
+    with pytest.raises(NotAllowedError, match="money_kept"):
+        close_incident(reversal, "it was shown by mistake")
+    give(credited, incident_id=reversal)
+    assert close_incident(reversal, "it was shown by mistake")
+
+    assert [str(violation) for violation in violations()] == []
+
+
 def test_open_payment_is_refused_while_it_may_still_succeed(begin: Begin, gateway: ModelGateway) -> None:
     payment = begin(merchant_reference="order-7")
 
