@@ -64,8 +64,8 @@ _PENDING = list(statuses_of(PublicStatus.PENDING))
 def ready(payments: QuerySet[Payment], now: datetime) -> QuerySet[Payment]:
     """The payments among these that have ended and for which no money is still moving in either direction.
 
-    The payments of an order are erased together: one that is paid late must find the paid one before it by their user,
-    or nobody would learn that the payer was charged twice. So each waits for the others.
+    The payments of an order wait for each other. One that is paid late finds the earlier paid one of its order by their
+    user; if that user were erased already, the second charge would not be noticed.
     """
     here = OuterRef("pk")
     open_attempt = Attempt.objects.filter(payment=here, status__in=_PENDING)
