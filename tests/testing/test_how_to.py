@@ -22,6 +22,7 @@ SETTINGS = """
 SECRET_KEY = "reader"
 USE_TZ = True
 ROOT_URLCONF = "reader_urls"
+STATIC_URL = "static/"
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django_feexpay", "shop"]
 DATABASES = {"default": {
     "ENGINE": "django.db.backends.sqlite3", "NAME": "reader.sqlite3", "OPTIONS": {"transaction_mode": "IMMEDIATE"},
