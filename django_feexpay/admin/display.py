@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -94,7 +95,12 @@ def amount_of_charge(value: int | None, currency: str) -> SafeString:
 
 def between(least: int, most: int, currency: str) -> SafeString:
     """A range of amounts."""
-    return format_html("{} – {}", amount(least, currency), amount(most, currency))
+    return format_html("<span>{} – {}</span>", amount(least, currency), amount(most, currency))
+
+
+def percent(value: Decimal) -> SafeString:
+    """`1.7 %`, in French `1,7 %`."""
+    return line(f"{formats.number_format(f'{value.normalize():f}')}\u00a0%")
 
 
 # --- days and times: everywhere in the same words, in tables with a short month ---

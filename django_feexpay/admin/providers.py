@@ -240,7 +240,7 @@ class ProviderAdmin(ConfirmedActionsAdmin):
 
     @admin.display(description=gettext_lazy("fee"), ordering="fee_percent")
     def fee(self, provider: Provider) -> SafeString:
-        return display.line(f"{provider.fee_percent.normalize():f} %")
+        return display.percent(provider.fee_percent)
 
 
 def enabled_badge(circuit: str) -> SafeString:

@@ -66,6 +66,7 @@ class CappedPaginator(AnyPaginator):
 class LedgerAdmin(AnyModelAdmin):
     """A table without add, change and delete: no button, URL or action, not for superusers either."""
 
+    empty_value_display = display.EMPTY
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # every facet counts the whole table

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django import template
+from django.utils import formats
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from django_feexpay.admin import display, overview
+from django_feexpay.admin import display, list_groups, overview
 from django_feexpay.admin.empty_lists import words_for
 
 register = template.Library()
@@ -21,6 +22,12 @@ def feexpay_overview(context: Any) -> dict[str, Any]:
     """The front page of the back office; nothing for staff who may not see any of it."""
     request = context.request
     return overview.sections(request) if overview.may_open(request) else {}
+
+
+@register.simple_tag
+def feexpay_list_groups(app: dict[str, Any]) -> list[tuple[Any, list[dict[str, Any]]]]:
+    """The lists that the index of the app offers, by subject."""
+    return [*list_groups.grouped(app["models"])]
 
 
 @register.simple_tag
@@ -39,6 +46,12 @@ def feexpay_empty_list(changelist: Any) -> str:
 def feexpay_chosen_filters(changelist: Any) -> list[dict[str, Any]]:
     """Title, chosen value and the address without it, of each filter that narrows the list."""
     return [*_chosen(changelist)]
+
+
+@register.filter
+def feexpay_count(number: int) -> str:
+    """`10,000`, in French `10 000`."""
+    return formats.number_format(number, force_grouping=True)
 
 
 def _shown_by(show: Callable[[Any], str]) -> Callable[[Any], str]:

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
 
 from shop.sign_in import LimitedSignInForm
 
@@ -16,6 +17,7 @@ class SignInForm(LimitedSignInForm, AdminAuthenticationForm):
 
 
 class ShopAdminSite(AdminSite):
+    site_header = site_title = _("Coin shop")
     login_form = SignInForm
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

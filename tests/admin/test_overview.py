@@ -8,6 +8,8 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.contrib.admin import site
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
@@ -113,11 +115,22 @@ def test_app_index_begins_with_the_same_cards(superuser_client: Client) -> None:
     assert cards(superuser_client, "/admin/feexpay/").keys() == cards(superuser_client).keys()
 
 
-def test_app_index_of_staff_without_a_section_is_django_s_own(staff_client: StaffClient) -> None:
+def test_app_index_offers_each_list_once(superuser_client: Client) -> None:
+    page = superuser_client.get("/admin/feexpay/").content.decode()
+    lists = page[page.index('class="feexpay-lists"') :]
+
+    offered = re.findall(r'<a href="/admin/feexpay/(\w+)/">', lists)
+
+    ours = apps.get_app_config("feexpay").get_models()
+    assert sorted(offered) == sorted(str(model._meta.model_name) for model in ours if site.is_registered(model))
+
+
+def test_app_index_of_staff_without_a_section_has_only_their_lists(staff_client: StaffClient) -> None:
     page = staff_client("view_credit").get("/admin/feexpay/").content.decode()
 
     assert "feexpay-overview" not in page
-    assert "/admin/feexpay/credit/" in page
+    assert re.findall(r"<h3>(.*?)</h3>", page) == ["Payments"]
+    assert re.findall(r'<li><a href="/admin/feexpay/(\w+)/">', page) == ["credit"]
 
 
 @pytest.mark.usefixtures("busy")

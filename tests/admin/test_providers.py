@@ -60,6 +60,15 @@ def test_staff_may_adjust_a_provider(superuser_client: Client) -> None:
     assert (row.min_amount, row.max_amount, str(row.fee_percent)) == (200, 300, "2.50")
 
 
+@pytest.mark.parametrize(("language", "fee"), [("en", "2.5"), ("fr", "2,5")])
+def test_list_shows_a_fee_in_the_reader_s_language(language: str, fee: str, superuser_client: Client) -> None:
+    Provider.objects.filter(pk="mtn_bj").update(fee_percent="2.50")
+
+    page = superuser_client.get("/admin/feexpay/provider/", headers={"Accept-Language": language}).content.decode()
+
+    assert f"{fee}\u00a0%" in page
+
+
 def test_provider_keeps_its_code_and_the_catalogues_values(superuser_client: Client) -> None:
     before = Provider.objects.get(pk="mtn_bj").catalogue_values
 

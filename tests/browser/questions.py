@@ -20,7 +20,7 @@ from tests.browser.office import Office
 #: Clicks to the answer, or to the form that does what was asked.
 MOST_CLICKS = 3
 
-_CARD, _MODEL, _ROW = "a.feexpay-card", "th[scope=row] a", "#result_list tbody tr th a"
+_CARD, _MODEL, _ROW = "a.feexpay-card", ".feexpay-lists a", "#result_list tbody tr th a"
 
 Step = Callable[[Browser, Office], None]
 
