@@ -136,19 +136,21 @@ def _count_repeat_of_old_key(hint: WebhookHint) -> bool:
     return bool(stored.update(repeat_count=F("repeat_count") + 1))
 
 
-def match(attempt_id: UUID, gateway_reference: str = "") -> None:
+def match(attempt_id: UUID, gateway_reference: str = "") -> bool:
     """Match deliveries that came before the outcome of the sending was written; if there are any, the attempt is due.
 
-    gateway_reference: "" if FeexPay gave none.
+    gateway_reference: "" if FeexPay gave none. Returns whether there are any.
     Changes: WebhookDelivery, `next_poll_at`. Safe to repeat: yes.
     """
     early = Q(attempt=attempt_id)  # it echoed our id, and could not make an attempt due that was being sent
     if gateway_reference:
         early |= Q(attempt=None, payout=None, gateway_reference__in=spellings_of(gateway_reference))
-    if WebhookDelivery.objects.filter(early).update(attempt=attempt_id):
-        attempt = _attempt(attempt_id)
-        if attempt.life_status is not Status.SUCCESSFUL and not _is_due(attempt):
-            webhook_pace.make_due_now(attempt, attempt.user_id)  # type: ignore[attr-defined]  # selected by _ATTEMPT
+    if not WebhookDelivery.objects.filter(early).update(attempt=attempt_id):
+        return False
+    attempt = _attempt(attempt_id)
+    if attempt.life_status is not Status.SUCCESSFUL and not _is_due(attempt):
+        webhook_pace.make_due_now(attempt, attempt.user_id)  # type: ignore[attr-defined]  # selected by _ATTEMPT
+    return True
 
 
 def match_payout(payout_id: UUID, gateway_reference: str) -> None:
