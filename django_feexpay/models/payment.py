@@ -235,6 +235,8 @@ def read_unless_live(attempt: Attempt | None, payment_id: uuid.UUID) -> Payment:
     if attempt is None or attempt.status not in LIVE:
         return read_payments().get(pk=payment_id)
     payment = attempt.payment
+    for name in _CHAIN_COLUMNS:
+        delattr(payment, name)  # deferred, as in `for_reading`
     payment.latest_attempt = attempt
     payment.provider_name = payment.provider.name  # type: ignore[attr-defined]  # as `for_reading` does
     payment.may_still_succeed, payment.paid_elsewhere = True, False  # type: ignore[attr-defined]  # likewise

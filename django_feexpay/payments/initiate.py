@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.db import connection
 from django.db.models import QuerySet
 
 from django_feexpay import conf, failpoints, log_context
@@ -33,6 +34,8 @@ from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.sending import send, send_opened
 from django_feexpay.payments.terms import AgreedTerms, PaymentRequest, language_of, validate
 
+#: Every start runs this twice. Building it with the ORM took a tenth of a start's time.
+_HAS_PAYMENT = "SELECT EXISTS (SELECT 1 FROM feexpay_payment WHERE merchant_reference = %s)"
 #: Two equal payments of a user within this time, without an order or a key, are a double tap.
 _DOUBLE_TAP = timedelta(seconds=60)
 #: A start time farther in the future than this was written by a wrong clock, and the payment is no double tap.
@@ -142,12 +145,15 @@ def _open(
 
 
 def _has_history(request: PaymentRequest) -> bool:
-    """Whether the order has a payment already, of any status; False without an order.
+    """Whether any payment has this merchant reference, of any user and any status; False without one.
 
-    Nearly no order has one when it is started. Then there is no duplicate to look for and no refusal to ask about.
+    Nearly no order has a payment when it is started. Then there is no duplicate to find and no refusal to ask about.
     """
-    reference = request.merchant_reference
-    return bool(reference) and Payment.objects.filter(user=request.user, merchant_reference=reference).exists()
+    if not request.merchant_reference:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(_HAS_PAYMENT, [request.merchant_reference])
+        return bool(cursor.fetchone()[0])
 
 
 def _refuse_duplicate(terms: AgreedTerms, checkout: CheckoutIntent | None, *, has_key: bool, has_history: bool) -> None:
