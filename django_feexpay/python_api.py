@@ -93,7 +93,7 @@ def start_payment(
         with _by_host():
             payment = initiate.start(order, source=Source.HOST, key=key)
     except idempotency.AlreadyAnswered as answered:
-        return _read(answered.payment.pk)
+        return _read(answered.payment_id)
     if key is not None:
         idempotency.remember(key, 201, {"id": str(payment.pk)})  # the host gets the payment, so no body is stored
     return payment

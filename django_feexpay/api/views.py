@@ -347,7 +347,7 @@ def _answer_once(key: idempotency.Key | None, run: Callable[[], Payment], *, sta
         headers = {"Idempotency-Replayed": "true"}
         if answered.status is not None and answered.body is not None:
             return Response(as_first_written(answered.body), status=answered.status, headers=headers)
-        payment, key = read_payments().get(pk=answered.payment.pk), None
+        payment, key = read_payments().get(pk=answered.payment_id), None
     status, body = status or (202 if payment.status in _UNANSWERED else 201), payment_body(payment)
     if key is not None:
         idempotency.remember(key, status, body)

@@ -226,6 +226,23 @@ def read_payments() -> PaymentQuerySet:
     return _for_reading().all()
 
 
+def read_unless_live(attempt: Attempt | None, payment_id: uuid.UUID) -> Payment:
+    """A payment as `read_payments` gives it; made from its newest attempt without a statement if that one is live.
+
+    attempt: with its payment and provider, as the caller just wrote both; None to read them. It was opened while no
+    other payment of its order was open or paid, and no earlier attempt could succeed.
+    """
+    if attempt is None or attempt.status not in LIVE:
+        return read_payments().get(pk=payment_id)
+    payment = attempt.payment
+    for name in _CHAIN_COLUMNS:
+        delattr(payment, name)  # deferred, as in `for_reading`
+    payment.latest_attempt = attempt
+    payment.provider_name = payment.provider.name  # type: ignore[attr-defined]  # as `for_reading` does
+    payment.may_still_succeed, payment.paid_elsewhere = True, False  # type: ignore[attr-defined]  # likewise
+    return payment
+
+
 def listed_payments() -> PaymentQuerySet:
     """`Payment.objects.for_listing()`, cached in the same way."""
     return _for_listing().all()

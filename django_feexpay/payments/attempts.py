@@ -171,14 +171,20 @@ def ask_about_refusals(user: Any, merchant_reference: str, *, source: Source, ex
     """
     if not merchant_reference:
         return True
-    of_order = Attempt.objects.filter(payment__user=user, payment__merchant_reference=merchant_reference)
-    refused = of_order.filter(status=Status.REJECTED, reason_code__in=sorted(DOUBTFUL_REFUSALS))
+    refused = doubtful_refusals(user, merchant_reference).exclude(payment=excluding)
     give_up_at = time.monotonic() + ASK_SECONDS
-    for pk in refused.exclude(payment=excluding).filter(next_poll_at__isnull=False).values_list("pk", flat=True):
+    for pk in refused.values_list("pk", flat=True):
         left = give_up_at - time.monotonic()
         if left < SHORTEST_QUESTION_SECONDS or not reconcile(pk, source=source, total_seconds=left / 2):
             return False
     return True
+
+
+def doubtful_refusals(user: Any, merchant_reference: str) -> QuerySet[Attempt]:
+    """The doubtful refusals of an order, about which FeexPay can still be asked."""
+    of_order = Attempt.objects.filter(payment__user=user, payment__merchant_reference=merchant_reference)
+    refused = of_order.filter(status=Status.REJECTED, reason_code__in=sorted(DOUBTFUL_REFUSALS))
+    return refused.filter(next_poll_at__isnull=False)
 
 
 def cannot_ask(payment_id: UUID | None = None) -> NotAllowedError:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.utils.translation import gettext as _
 
@@ -38,7 +39,7 @@ class Key:
 class AlreadyAnswered(Exception):  # noqa: N818 -- not an error: it holds the answer
     """The key was used before. `status` and `body` are None if the first request died before it answered."""
 
-    payment: Payment
+    payment_id: UUID
     status: int | None
     body: dict[str, Any] | None
 
@@ -62,15 +63,16 @@ def refuse_or_replay(key: Key | None) -> None:
     """
     if key is None:
         return
-    record = IdempotencyRecord.objects.filter(user=key.user, key=key.value).select_related("payment").first()
-    if record is None:
+    try:
+        record = IdempotencyRecord.objects.get(user=key.user, key=key.value)
+    except IdempotencyRecord.DoesNotExist:
         return
     if not _is_same_request(record, key):
         raise NotAllowedError("idempotency_mismatch", _("This key was used for another request."))
     if record.answer_status is None and -conf.CLOCK_SLACK < conf.now() - record.created_at < FIRST_REQUEST_TIMEOUT:
         message = _("The first request with this key is still running.")
         raise NotAllowedError("idempotency_conflict", message, retry_after_seconds=_RETRY_AFTER_SECONDS)
-    raise AlreadyAnswered(record.payment, record.answer_status, record.answer_body)
+    raise AlreadyAnswered(record.payment_id, record.answer_status, record.answer_body)
 
 
 def _is_same_request(record: IdempotencyRecord, key: Key) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -91,9 +92,11 @@ def move(
     still: Mapping[str, Any] | None = None,
     credited_amount: int | None = None,
     proposal_id: int | None = None,
-) -> bool:
-    """Move an attempt to `to_status` if that is legal from its present status; True if this call moved it.
+) -> Attempt | None:
+    """Move an attempt to `to_status` if that is legal from its present status; None if this call did not move it.
 
+    Returns the attempt with its payment, both as this call locked and wrote them. A column for which `changes` has an
+    expression holds that expression, as after a `save` in Django.
     `changes`: other columns of the attempt to write (reference, next poll, reason).
     `still`: columns that must have these values, as the caller read them; else nothing is moved.
     `credited_amount`: what FeexPay took, if it differs from what we asked for; the credit or incident has this amount.
@@ -102,17 +105,16 @@ def move(
     Raises: IntegrityError if `changes` has a gateway reference that another attempt has.
     Safe to repeat: yes; the second call finds the move illegal and changes nothing.
     """
-    payment, same_order = _lock(attempt_id, to_status)
-    attempt = Attempt.objects.get(pk=attempt_id)
-    before = attempt.life_status
+    attempt, same_order = _lock(attempt_id, to_status)
+    payment, before = attempt.payment, attempt.life_status
     if not may_move(before, to_status):
-        return False
+        return None
     at = conf.now()
     written = {"status": to_status, "updated_at": at, "settled_at": _settled_at(to_status, at), **(changes or {})}
     if proposal_id is not None and not _open_proposals(attempt_id).filter(pk=proposal_id).exists():
-        return False
+        return None
     if not Attempt.objects.filter(pk=attempt_id, status=before, **(still or {})).update(**written):
-        return False
+        return None
     for name, value in written.items():
         setattr(attempt, name, value)
     event = _write_event(payment, attempt, before, cause)
@@ -128,7 +130,7 @@ def move(
         _report_duplicate(payment, attempt, paid_before, at, amount)
     change_notices.announce(payment.pk)
     move_log.attempt_moved(payment, attempt, before, cause.because)
-    return True
+    return attempt
 
 
 def _settled_at(status: Status, at: datetime) -> datetime | None:
@@ -136,23 +138,37 @@ def _settled_at(status: Status, at: datetime) -> datetime | None:
     return None if public(status) is PublicStatus.PENDING else at
 
 
-def _lock(attempt_id: UUID, to_status: Status) -> tuple[Payment, list[Payment]]:
-    """Lock the attempt's payment; before a credit, also the other payments of the same order.
+def _lock(attempt_id: UUID, to_status: Status) -> tuple[Attempt, list[Payment]]:
+    """Lock the attempt's payment, and read both; before a credit, lock also the other payments of the same order.
 
     After an expiry the payer may start another payment for the same order, and FeexPay may take both: then the later
     credit must see the earlier one. Locked in the order of the primary key, so two such moves cannot deadlock.
     """
-    payments = Payment.objects.select_for_update(of=("self",)).order_by("pk")
     if to_status is not Status.SUCCESSFUL:
-        return payments.get(attempts=attempt_id), []
+        return _attempts_to_lock().get(pk=attempt_id), []
     payment = Payment.objects.get(attempts=attempt_id)
     same_order = Q(pk=payment.pk)
     if payment.merchant_reference:
         same_order |= Q(
             user=payment.user_id, pseudonym=payment.pseudonym, merchant_reference=payment.merchant_reference
         )
-    rows = {row.pk: row for row in payments.filter(same_order)}
-    return rows.pop(payment.pk), list(rows.values())
+    locked = Payment.objects.select_for_update(of=("self",)).filter(same_order).order_by("pk")
+    rows = {row.pk: row for row in locked}
+    attempt = Attempt.objects.get(pk=attempt_id)
+    attempt.payment = rows.pop(payment.pk)
+    return attempt, list(rows.values())
+
+
+@cache
+def _attempts_to_lock() -> QuerySet[Attempt]:
+    """An attempt and its payment, both locked in one statement; built once, which takes a part of each move.
+
+    PostgreSQL locks in the order of `of`: the payment first, as every caller that locks a payment does before it
+    writes an attempt. The attempt is locked too because a statement that waits for a lock reads again only the rows
+    that it locks: an attempt that is only joined would be as it was before the wait. `no_key`: a webhook that is being
+    stored refers to the attempt and does not wait.
+    """
+    return Attempt.objects.select_related("payment").select_for_update(of=("payment", "self"), no_key=True)
 
 
 def _holds_money(payment: Payment) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from uuid import UUID
 
 from django.db import transaction
@@ -106,6 +107,12 @@ def lift(msisdn: Msisdn, *, lasts: timedelta, actor: str, reason: str, source: S
 
 def counted() -> QuerySet[Attempt]:
     """The attempts that are prompts: of a push flow, sent or waiting to be sent, and not refused before the prompt."""
+    return _counted().all()
+
+
+@cache
+def _counted() -> QuerySet[Attempt]:
+    """Built once per process and copied for each caller, because every start counts twice."""
     waiting = Q(status=Status.CREATED)
     after_prompt = Q(payment__provider__in=_ANSWER_AFTER_THE_PROMPT) | Q(reason_code__in=sorted(DOUBTFUL_REFUSALS))
     sent = Q(sent_at__isnull=False) & (~Q(status=Status.REJECTED) | after_prompt)
@@ -136,8 +143,7 @@ def _is_limited(spec: ProviderSpec, hashes: Collection[str]) -> bool:
 
 def _wait(hashes: Collection[str], amount: int, now: datetime) -> timedelta:
     """How long until the limit allows one more prompt; zero if it does now."""
-    prompts = counted().filter(msisdn_hash__in=hashes)
-    recent = prompts.filter(_within(PERIOD, now))
+    recent = counted().filter(_within(PERIOD, now), msisdn_hash__in=hashes).order_by()
     # An attempt that waits to be sent will prompt now at the earliest.
     sent = [(sent_at or now, charged) for sent_at, charged in recent.values_list("sent_at", "amount")]
     return max(

@@ -310,7 +310,7 @@ def _move(attempt: Attempt, to_status: Status, cause: Cause, columns: Mapping[st
     polls = attempt.poll_count + 1
     next_poll_at = leases.next_poll(attempt, to_status, polls=polls)
     is_success = to_status is Status.SUCCESSFUL
-    return ledger.move(
+    moved = ledger.move(
         attempt.pk,
         to_status,
         cause,
@@ -322,6 +322,7 @@ def _move(attempt: Attempt, to_status: Status, cause: Cause, columns: Mapping[st
         },
         still={} if is_success else {"otp_count": attempt.otp_count},
     )
+    return moved is not None
 
 
 def _open_reversal(attempt: Attempt, report: StatusReport) -> None:
@@ -449,4 +450,4 @@ def _mark_as_sent(attempt: Attempt, cause: Cause) -> bool:
         return False
     is_page = attempt.payment.provider.spec.flow == "hosted"
     unknown = {"payer_sealed": None, "next_poll_at": now, "sought_by_echo": is_page}
-    return ledger.move(attempt.pk, Status.UNKNOWN, cause, changes=unknown)
+    return ledger.move(attempt.pk, Status.UNKNOWN, cause, changes=unknown) is not None

@@ -13,7 +13,7 @@ from django_feexpay.conf import feexpay
 from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.fields import msisdn_hashes
-from django_feexpay.models.payment import read_payments
+from django_feexpay.models.payment import read_unless_live
 from django_feexpay.payments import attempts, idempotency, ledger, prompts, rates
 from django_feexpay.payments.admission import gate
 from django_feexpay.payments.attempts import (
@@ -71,6 +71,7 @@ def retry(
     # the retry is refused for that reason, and does not take the circuit's probe.
     if payment.status in LIVE and gate.is_restricted(payment.provider_id, queued=queued):
         raise _still_open(payment.pk)
+    written: Attempt | None = None
     with gate.admit(payment.provider_id, queued=queued):
         cause = Cause(source=source, because="retried", actor=actor, note=note)
         give_up_at = time.monotonic() + attempts.ASK_SECONDS
@@ -78,8 +79,8 @@ def retry(
             _ask_about(earlier, cause, total_seconds=give_up_at - time.monotonic())
         attempt = _open(payment, msisdn, code, cause, key, queued=queued)
         if attempt.life_status is Status.SENDING:
-            send(attempt.pk, source=source)
-    return read_payments().get(pk=payment_id)
+            written = send(attempt.pk, source=source)
+    return read_unless_live(written, payment_id)
 
 
 def _ask_about(attempt: Attempt, cause: Cause, *, total_seconds: float) -> None:

@@ -37,36 +37,45 @@ MAX_SENDS = 12
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = timedelta(seconds=5), timedelta(minutes=2)
 
 
+def send(attempt_id: UUID, *, source: Source) -> Attempt | None:
+    """Read an attempt in SENDING and send it, as `send_opened` does."""
+    return send_opened(Attempt.objects.select_related("payment__provider").get(pk=attempt_id), source=source)
+
+
 @log_context.step()
-def send(attempt_id: UUID, *, source: Source) -> None:
+def send_opened(attempt: Attempt, *, source: Source) -> Attempt | None:
     """Send an attempt in SENDING, and write the outcome.
 
+    Returns the attempt with its payment and provider, as this call wrote them; None if a webhook or another process
+    changed the attempt meanwhile.
     Changes: the attempt, by `ledger.move`. Safe to repeat: no. The caller must just have moved it to SENDING itself.
+    If that took long, or an earlier attempt may have been credited meanwhile, use `send`, which reads it again.
     """
-    attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     log_context.bind_attempt(attempt)
     if reason := _reason_not_to_send(attempt):
-        _reject(attempt, source, reason, "")
-        return
+        return _reject(attempt, source, reason, "")
     failpoints.hit("before_send")
     try:
         answer = _call_gateway(attempt)
     except NotSentError as error:
-        _put_back(attempt, source, error)
+        written = _put_back(attempt, source, error)
     except RefusedError as error:
-        _reject(attempt, source, error.code, error.text)
+        written = _reject(attempt, source, error.code, error.text)
     except MisconfiguredError as error:
         logger.error("FeexPay refused attempt %s because of our settings: %s", attempt.pk, error)
-        _reject(attempt, source, error.code, "")
+        written = _reject(attempt, source, error.code, "")
     except OutcomeUnknownError as error:
-        _mark_unknown(attempt, source, error.code)
+        written = _mark_unknown(attempt, source, error.code)
     else:
         failpoints.hit("after_send")
         if isinstance(answer, HostedPage):
-            _mark_page_opened(attempt, answer, source)
+            written = _mark_page_opened(attempt, answer, source)
         else:
-            _mark_accepted(attempt, answer, source)
+            written = _mark_accepted(attempt, answer, source)
     failpoints.hit("sent")
+    if written is not None:
+        written.payment.provider = attempt.payment.provider
+    return written
 
 
 @log_context.step()
@@ -171,7 +180,7 @@ def _call_gateway(attempt: Attempt) -> Accepted | HostedPage:
 # --- after the call ----------------------------------------------------------------------------------
 
 
-def _mark_page_opened(attempt: Attempt, page: HostedPage, source: Source) -> None:
+def _mark_page_opened(attempt: Attempt, page: HostedPage, source: Source) -> Attempt | None:
     """Move to PENDING without a reference: FeexPay gives one only to a payment made on the page."""
     changes = {
         "redirect_url": page.url,
@@ -179,10 +188,10 @@ def _mark_page_opened(attempt: Attempt, page: HostedPage, source: Source) -> Non
         "payer_sealed": None,
         "next_poll_at": leases.next_poll(attempt, Status.PENDING),
     }
-    ledger.move(attempt.pk, Status.PENDING, Cause(source=source, because="page_opened"), changes=changes)
+    return ledger.move(attempt.pk, Status.PENDING, Cause(source=source, because="page_opened"), changes=changes)
 
 
-def _mark_accepted(attempt: Attempt, accepted: Accepted, source: Source) -> None:
+def _mark_accepted(attempt: Attempt, accepted: Accepted, source: Source) -> Attempt | None:
     """Move to PENDING with the reference.
 
     A final status in the answer only makes the attempt due now: a poll proves it. If a code must follow, the same
@@ -198,16 +207,15 @@ def _mark_accepted(attempt: Attempt, accepted: Accepted, source: Source) -> None
     }
     cause = Cause(source=source, because="accepted", evidence={"word": accepted.word})
     try:
-        ledger.move(attempt.pk, Status.PENDING, cause, changes=changes)
+        written = ledger.move(attempt.pk, Status.PENDING, cause, changes=changes)
     except IntegrityError as error:
         if not ledger.is_reference_conflict(error):
             raise
-        _mark_unknown(attempt, source, "reference_conflict")
-        return
-    webhook_hints.match(attempt.pk, accepted.reference)
+        return _mark_unknown(attempt, source, "reference_conflict")
+    return None if webhook_hints.match(attempt.pk, accepted.reference) else written
 
 
-def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
+def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> Attempt | None:
     """Move back to CREATED with a back-off: the request surely never left, or the page's address is lost."""
     wait = max(
         timedelta(seconds=error.retry_after_seconds or 0),
@@ -218,26 +226,26 @@ def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
     in_time = attempt.created_at + expiry_of(attempt.payment.provider.spec)  # without SHORTEST_WINDOW
     expires_at = min(attempt.expires_at, in_time)
     changes = {"next_poll_at": min(again_at, expires_at), "sent_at": None, "expires_at": expires_at}
-    ledger.move(attempt.pk, Status.CREATED, Cause(source=source, because=error.code), changes=changes)
+    return ledger.move(attempt.pk, Status.CREATED, Cause(source=source, because=error.code), changes=changes)
 
 
-def _reject(attempt: Attempt, source: Source, code: str, text: str) -> None:
+def _reject(attempt: Attempt, source: Source, code: str, text: str) -> Attempt | None:
     """Move to REJECTED: FeexPay refused the request, or we did not send it.
 
     FeexPay is asked later if there may be a charge: the refusal is doubtful, or a webhook names the attempt.
     """
     next_poll_at = leases.next_poll(attempt, Status.FAILED) if code in DOUBTFUL_REFUSALS else None
     changes = {"reason_code": code, "reason_text": text[:200], "payer_sealed": None, "next_poll_at": next_poll_at}
-    ledger.move(attempt.pk, Status.REJECTED, Cause(source=source, because=code), changes=changes)
-    webhook_hints.match(attempt.pk)
+    written = ledger.move(attempt.pk, Status.REJECTED, Cause(source=source, because=code), changes=changes)
+    return None if webhook_hints.match(attempt.pk) else written
 
 
-def _mark_unknown(attempt: Attempt, source: Source, code: str) -> None:
+def _mark_unknown(attempt: Attempt, source: Source, code: str) -> Attempt | None:
     """Move to UNKNOWN: FeexPay may have the request. Polls search the history for our id; it is never resent."""
     changes = {
         "payer_sealed": None,
         "next_poll_at": leases.next_poll(attempt, Status.UNKNOWN),
         "sought_by_echo": _is_hosted(attempt),
     }
-    ledger.move(attempt.pk, Status.UNKNOWN, Cause(source=source, because=code), changes=changes)
-    webhook_hints.match(attempt.pk)
+    written = ledger.move(attempt.pk, Status.UNKNOWN, Cause(source=source, because=code), changes=changes)
+    return None if webhook_hints.match(attempt.pk) else written

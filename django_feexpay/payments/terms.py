@@ -229,9 +229,10 @@ def _storable(text: str) -> bool:
 
 
 def _provider(code: str) -> Provider:
-    provider = Provider.objects.filter(pk=code).first()
-    if provider is None:
-        raise invalid("provider", "unknown", _("There is no such provider."))
+    try:
+        provider = Provider.objects.get(pk=code)
+    except Provider.DoesNotExist:
+        raise invalid("provider", "unknown", _("There is no such provider.")) from None
     if not provider.is_available:
         raise NotAllowedError("provider_unavailable", unavailable(provider, get_language() or "en"))
     return provider

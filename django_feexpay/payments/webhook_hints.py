@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import Count, F, Q
 from django.utils.translation import gettext as _
 
-from django_feexpay import conf, crypto, log_context
+from django_feexpay import conf, crypto, isolation, log_context
 from django_feexpay.catalogue.outcomes import Word, same_reference, spellings_of
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.reports import WebhookHint, takes_back, word_from
@@ -43,6 +43,13 @@ FROM feexpay_attempt AS attempt JOIN feexpay_payment AS payment ON payment.id = 
 """
 _ATTEMPT_BY_REFERENCE = _ATTEMPT + "WHERE attempt.gateway_reference IN (%(given)s, %(lower)s, %(upper)s) LIMIT 1"
 _ATTEMPT_BY_ID = _ATTEMPT + "WHERE attempt.id = %(id)s"
+
+#: Every start runs this for deliveries that came early. Building it with the ORM took a twentieth of a start's time.
+_MATCH = """
+UPDATE feexpay_webhookdelivery SET attempt_id = %(id)s
+WHERE attempt_id = %(id)s
+    OR (attempt_id IS NULL AND payout_id IS NULL AND gateway_reference IN (%(given)s, %(lower)s, %(upper)s))
+"""
 
 _IS_KNOWN = """
 SELECT EXISTS (
@@ -136,19 +143,22 @@ def _count_repeat_of_old_key(hint: WebhookHint) -> bool:
     return bool(stored.update(repeat_count=F("repeat_count") + 1))
 
 
-def match(attempt_id: UUID, gateway_reference: str = "") -> None:
+def match(attempt_id: UUID, gateway_reference: str = "") -> bool:
     """Match deliveries that came before the outcome of the sending was written; if there are any, the attempt is due.
 
-    gateway_reference: "" if FeexPay gave none.
+    gateway_reference: "" if FeexPay gave none. Returns whether there are any.
     Changes: WebhookDelivery, `next_poll_at`. Safe to repeat: yes.
     """
-    early = Q(attempt=attempt_id)  # it echoed our id, and could not make an attempt due that was being sent
-    if gateway_reference:
-        early |= Q(attempt=None, payout=None, gateway_reference__in=spellings_of(gateway_reference))
-    if WebhookDelivery.objects.filter(early).update(attempt=attempt_id):
-        attempt = _attempt(attempt_id)
-        if attempt.life_status is not Status.SUCCESSFUL and not _is_due(attempt):
-            webhook_pace.make_due_now(attempt, attempt.user_id)  # type: ignore[attr-defined]  # selected by _ATTEMPT
+    # One that echoed our id has its attempt already, but could not make it due while it was being sent.
+    values = {**_spellings(gateway_reference), "id": _column_value(attempt_id)}
+    with isolation.read_committed(connection.alias), connection.cursor() as cursor:
+        cursor.execute(_MATCH, values)
+        if not cursor.rowcount:
+            return False
+    attempt = _attempt(attempt_id)
+    if attempt.life_status is not Status.SUCCESSFUL and not _is_due(attempt):
+        webhook_pace.make_due_now(attempt, attempt.user_id)  # type: ignore[attr-defined]  # selected by _ATTEMPT
+    return True
 
 
 def match_payout(payout_id: UUID, gateway_reference: str) -> None:
@@ -217,13 +227,15 @@ def process_again(delivery_id: int, *, reason: str, actor: str, source: PaymentE
 def _is_known(hint: WebhookHint) -> bool:
     """Whether a delivery names an attempt or a payout. One statement instead of four, which counts in a flood."""
     with connection.cursor() as cursor:
-        cursor.execute(_IS_KNOWN, {**_spellings(hint), "id": _column_value(_echoed_id(hint))})
+        cursor.execute(_IS_KNOWN, {**_spellings(hint.reference), "id": _column_value(_echoed_id(hint))})
         return bool(cursor.fetchone()[0])
 
 
 def _attempt_named(hint: WebhookHint) -> Attempt | None:
     """The attempt with the reference of a delivery, else the one whose id it echoes."""
-    named = next(iter(Attempt.objects.raw(_ATTEMPT_BY_REFERENCE, _spellings(hint))), None) if hint.reference else None
+    named = None
+    if hint.reference:
+        named = next(iter(Attempt.objects.raw(_ATTEMPT_BY_REFERENCE, _spellings(hint.reference))), None)
     echo = _echoed_id(hint)
     if named is not None or echo is None:
         return named
@@ -244,8 +256,9 @@ def _payout_named(hint: WebhookHint) -> Payout | None:
     return payouts.filter(pk=echo).first()
 
 
-def _spellings(hint: WebhookHint) -> dict[str, str | None]:
-    given = hint.reference or None
+def _spellings(reference: str | None) -> dict[str, str | None]:
+    """As `spellings_of`, for an SQL statement; without a reference NULLs, which are equal to nothing."""
+    given = reference or None
     return {"given": given, "lower": given and given.lower(), "upper": given and given.upper()}
 
 

@@ -293,7 +293,7 @@ def test_key_without_a_stored_answer_is_answered_from_its_payment(
     with pytest.raises(AlreadyAnswered) as answered:
         begin(key=key)
 
-    assert (answered.value.payment, len(gateway.charges)) == (payment, 1)
+    assert (answered.value.payment_id, len(gateway.charges)) == (payment.pk, 1)
 
 
 # --- heartbeats -------------------------------------------------------------------------------------

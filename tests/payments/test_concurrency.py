@@ -58,7 +58,7 @@ def test_same_key_after_the_answer_gets_the_answer_each_time(begin: Begin, gatew
     answers = at_once(10, lambda number: begin(key=key))
 
     assert codes(answers) == {"AlreadyAnswered": 10}
-    assert {answer.payment for answer in answers if isinstance(answer, AlreadyAnswered)} == {payment}
+    assert {answer.payment_id for answer in answers if isinstance(answer, AlreadyAnswered)} == {payment.pk}
 
 
 @pytest.mark.parametrize("changes", [{"merchant_reference": "order-7"}, {}], ids=["one order", "no order"])
@@ -131,7 +131,7 @@ def test_two_senders_of_one_queued_attempt_send_it_once(
 
     answers = at_once(8, lambda number: ledger.move(held.attempt_id, Status.SENDING, sending))
 
-    assert sorted(map(str, answers)) == ["False"] * 7 + ["True"]
+    assert Counter(answers) == {None: 7, Attempt.objects.get(pk=held.attempt_id): 1}
 
 
 def test_eight_outbox_workers_send_each_signal_once(begin: Begin, gateway: ModelGateway, signals: Recorder) -> None:
@@ -216,7 +216,7 @@ def test_retry_waits_for_a_late_success_that_is_not_committed_yet(
         if number:
             return retry(payment.pk, source=Source.API)
         asked.wait(30)
-        return ledger.move(first.pk, Status.SUCCESSFUL, Cause(source=Source.WORKER, because="confirmed"))
+        return ledger.move(first.pk, Status.SUCCESSFUL, Cause(source=Source.WORKER, because="confirmed")) is not None
 
     moved, retried = at_once(2, succeed_or_retry)
 

@@ -42,7 +42,7 @@ def test_same_key_again_gets_the_first_answer_and_sends_nothing(begin: Begin, ga
     with pytest.raises(AlreadyAnswered) as answered:
         begin(key=key)
 
-    assert (answered.value.payment, answered.value.status) == (payment, 201)
+    assert (answered.value.payment_id, answered.value.status) == (payment.pk, 201)
     assert answered.value.body == {"id": str(payment.pk)}
     assert len(gateway.charges) == 1
 
@@ -89,7 +89,7 @@ def test_same_key_after_90_seconds_is_answered_from_the_payment(
     with pytest.raises(AlreadyAnswered) as answered:
         begin(key=key)
 
-    assert (answered.value.payment, answered.value.status, answered.value.body) == (payment, None, None)
+    assert (answered.value.payment_id, answered.value.status, answered.value.body) == (payment.pk, None, None)
 
 
 def test_two_users_may_use_the_same_key(begin: Begin, gateway: ModelGateway, key: Key) -> None:

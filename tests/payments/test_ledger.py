@@ -39,7 +39,7 @@ def payment(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
 
 def move(payment: Payment, *statuses: Status) -> list[bool]:
     attempt = Attempt.objects.filter(payment=payment).latest("ordinal")
-    return [ledger.move(attempt.pk, status, BECAUSE) for status in statuses]
+    return [ledger.move(attempt.pk, status, BECAUSE) is not None for status in statuses]
 
 
 def announced(payment: Payment) -> list[str]:

@@ -27,9 +27,8 @@ def expire(payment: Payment) -> Attempt:
 
 def succeed(attempt: Attempt) -> bool:
     evidence = EVIDENCE | {"reference": attempt.gateway_reference, "amount": attempt.amount}
-    return ledger.move(
-        attempt.pk, Status.SUCCESSFUL, Cause(source=Source.WORKER, because="confirmed", evidence=evidence)
-    )
+    cause = Cause(source=Source.WORKER, because="confirmed", evidence=evidence)
+    return ledger.move(attempt.pk, Status.SUCCESSFUL, cause) is not None
 
 
 @pytest.mark.django_db

@@ -219,7 +219,7 @@ def test_repeated_request_gets_its_own_answer_and_no_429(
 
     with pytest.raises(AlreadyAnswered) as answered:
         begin(key=key, merchant_reference="order-7")
-    assert answered.value.payment == first
+    assert answered.value.payment_id == first.pk
     assert refusal(lambda: begin(merchant_reference="order-7")).code == "duplicate_payment"
 
 

@@ -329,7 +329,7 @@ def test_key_of_a_retry_replays(declined: Payment, gateway: ModelGateway, player
     with pytest.raises(AlreadyAnswered) as answered:
         again(declined, key=key)
 
-    assert answered.value.payment == declined
+    assert answered.value.payment_id == declined.pk
     assert len(gateway.charges) == 2
 
 

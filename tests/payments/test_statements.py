@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from django_feexpay.models import Attempt, OutboxMessage
 from django_feexpay.payments import idempotency, leases, outbox, reconcile, webhook_hints
 from django_feexpay.payments.ledger import Source
 from tests.payments.conftest import Begin, Configure
-from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fake_gateway import ModelGateway, refuse
 from tests.payments.fakes import Clock
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgres_only]
@@ -30,8 +31,8 @@ def statements(work: Callable[[], object]) -> list[str]:
 
 
 def tables_written(texts: list[str]) -> list[str]:
-    words = [text.split('"') for text in texts if text.startswith(("INSERT", "UPDATE"))]
-    return [f"{parts[0].split()[0]} {parts[1].removeprefix('feexpay_')}" for parts in words]
+    written = (re.match(r'\s*(INSERT|UPDATE)(?: INTO)? "?feexpay_(\w+)', text) for text in texts)
+    return [" ".join(found.groups()) for found in written if found]
 
 
 def test_start_writes_the_intent_with_four_inserts(
@@ -48,8 +49,36 @@ def test_start_writes_the_intent_with_four_inserts(
         "INSERT paymentevent",
         "INSERT idempotencyrecord",
     ]
-    # key, provider, duplicates, lock, key and duplicates again, four inserts, the payment to return
+    # key, provider, payments of the order, lock, key and payments again, four inserts, the payment to return
     assert len(texts) == 11
+
+
+def test_start_of_a_new_order_costs_thirteen_statements(
+    begin: Begin, gateway: ModelGateway, clock: Clock, player: Any
+) -> None:
+    key = idempotency.key_of(player, "k", "initiate", {})
+
+    texts = statements(lambda: begin(merchant_reference="order-7"))
+
+    assert tables_written(texts) == [
+        *("INSERT payment", "INSERT attempt", "INSERT paymentevent"),
+        *("UPDATE attempt", "INSERT paymentevent", "UPDATE payment", "UPDATE webhookdelivery"),
+    ]
+    # and: the provider, the payments of the order, the lock, the payments of the order again, payment and attempt
+    # under their lock, the notice to the event streams. Nothing is read for the answer.
+    assert len(texts) == 13
+    # and: the key, the key again under the lock, its record
+    assert len(statements(lambda: begin(merchant_reference="order-8", key=key))) == 13 + 3
+
+
+def test_further_start_of_an_order_reads_its_open_payments_and_its_refusals(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [refuse()]
+    begin(merchant_reference="order-7")
+
+    # twice the open payments, the doubtful refusals, and the provider again, as asking about a refusal takes time
+    assert len(statements(lambda: begin(merchant_reference="order-7"))) == 13 + 4
 
 
 def test_prompt_limit_costs_a_lock_and_two_counts(
