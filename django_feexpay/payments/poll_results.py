@@ -1,0 +1,73 @@
+"""Write the results of polls that moved nothing, many with one statement."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from django_feexpay import isolation
+from django_feexpay.models import Attempt
+from django_feexpay.payments import leases
+
+
+class PollResults:
+    """Polls that moved nothing, added by many threads and written together by one.
+
+    A result that is lost with its process, or that a database error kept from being written, costs a repeated poll
+    when the lease ends, as if the worker had been killed before it wrote.
+    """
+
+    def __init__(self) -> None:
+        self._added: deque[tuple[Attempt, datetime | None]] = deque()
+
+    def add(self, attempt: Attempt) -> None:
+        """Do as `leases.schedule`, at the next `write`. The attempt has the lease as its `next_poll_at`."""
+        self._added.append((attempt, leases.poll_after_this(attempt)))
+
+    def write(self) -> None:
+        """Write what was added so far. Not for two threads at once. Changes: `poll_count`, `next_poll_at`."""
+        batch = [self._added.popleft() for _ in range(len(self._added))]
+        written: set[UUID] = set()
+        if len(batch) > 1 and connection.features.has_select_for_update_skip_locked:
+            written = _write_together(batch)
+        for attempt, next_poll_at in batch:
+            if attempt.pk not in written:
+                leases.write_poll(attempt, next_poll_at)
+
+
+#: One statement for a batch: as single updates with the ORM it took half of the CPU time of a poll. It waits for no
+#: lock while it holds others, so it cannot deadlock; what another transaction has locked is written on its own.
+_WRITE_TOGETHER = """
+WITH answered AS (
+    SELECT * FROM unnest(%(ids)s::uuid[], %(statuses)s::text[], %(leases)s::timestamptz[], %(times)s::timestamptz[])
+        AS given (id, status, lease, next_poll_at)
+), locked AS (
+    SELECT attempt.id FROM feexpay_attempt AS attempt JOIN answered USING (id) FOR UPDATE OF attempt SKIP LOCKED
+)
+UPDATE feexpay_attempt AS attempt SET
+    poll_count = attempt.poll_count + 1,
+    next_poll_at = CASE
+        WHEN attempt.next_poll_at = answered.lease THEN answered.next_poll_at ELSE attempt.next_poll_at
+    END
+FROM answered JOIN locked USING (id)
+WHERE attempt.id = answered.id AND attempt.status = answered.status
+RETURNING attempt.id
+"""
+
+
+def _write_together(batch: Sequence[tuple[Attempt, datetime | None]]) -> set[UUID]:
+    """Do as `leases.write_poll` for each of the batch; return the ids that were written."""
+    values: dict[str, Any] = {
+        "ids": [attempt.pk for attempt, _ in batch],
+        "statuses": [str(attempt.status) for attempt, _ in batch],
+        "leases": [attempt.next_poll_at for attempt, _ in batch],
+        "times": [next_poll_at for _, next_poll_at in batch],
+    }
+    with isolation.read_committed(connection.alias), connection.cursor() as cursor:
+        cursor.execute(_WRITE_TOGETHER, values)
+        return {row[0] for row in cursor.fetchall()}
