@@ -71,6 +71,8 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _DELIVER_EVERY_SECONDS = 0.5
 #: After the end of a poll the loop waits this long, so that one claim and one write serve all polls that end meanwhile.
 _GATHER_SECONDS = 0.05
+#: The loop notices `stop` after this time at the latest.
+_NOTICE_STOP_SECONDS = 0.5
 #: A claim that waited longer for a thread is released: a poll of TIMEOUT_SECONDS and its last answer fit in a lease.
 _LONGEST_WAIT_FOR_THREAD = timedelta(seconds=3)
 #: `Worker.sweep` waits this long for receivers; one that hangs is abandoned after LIMIT_SECONDS.
@@ -229,8 +231,8 @@ class Worker:
     def _continue_claiming(self, stop: threading.Event, ends_at: float) -> None:
         """Until `ends_at`, write the results of polls, and claim more of each kind that has room for it again."""
         while not stop.is_set() and (left := ends_at - time.monotonic()) > 0:
-            if not self._finished.wait(left):
-                return
+            if not self._finished.wait(min(_NOTICE_STOP_SECONDS, left)):
+                continue
             stop.wait(min(_GATHER_SECONDS, left))
             self._finished.clear()
             self._results.write()

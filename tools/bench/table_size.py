@@ -31,7 +31,7 @@ def history(site: Site, effort: Effort, large: Any) -> Iterator[Figure]:
 
 
 def due_rows(effort: Effort, large: Any) -> Iterator[Figure]:
-    """The SELECT that finds and locks due attempts, with the same number of due rows in both databases, and its query plan."""
+    """The SELECT that finds and locks due attempts, with equally many of them in both databases, and its query plan."""
     rows.make_due(effort.due_rows, effort.small_rows)
     with rows.use(large):
         rows.make_due(effort.due_rows, effort.large_rows)
