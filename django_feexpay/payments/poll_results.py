@@ -30,42 +30,49 @@ class PollResults:
         self._added.append((attempt, leases.poll_after_this(attempt)))
 
     def write(self) -> None:
-        """Write what was added so far. Not for two threads at once. Changes: `poll_count`, `next_poll_at`."""
+        """Write what was added so far, except rows that another transaction has locked: those at the next call.
+
+        Not for two threads at once. Changes: `poll_count`, `next_poll_at`.
+        """
         batch = [self._added.popleft() for _ in range(len(self._added))]
-        written: set[UUID] = set()
-        if len(batch) > 1 and connection.features.has_select_for_update_skip_locked:
-            written = _write_together(batch)
-        for attempt, next_poll_at in batch:
-            if attempt.pk not in written:
+        if not batch:
+            return
+        if connection.features.has_select_for_update_skip_locked:
+            done = _write_together(batch)
+            self._added.extend(result for result in batch if result[0].pk not in done)
+        else:
+            for attempt, next_poll_at in batch:
                 leases.write_poll(attempt, next_poll_at)
 
 
 #: One statement for a batch: as single updates with the ORM it took half of the CPU time of a poll. It waits for no
-#: lock while it holds others, so it cannot deadlock; what another transaction has locked is written on its own.
+#: lock: it cannot deadlock with another statement that writes many attempts, and the loop of a worker does not stop.
 _WRITE_TOGETHER = """
 WITH answered AS (
-    SELECT * FROM unnest(%(ids)s::uuid[], %(statuses)s::text[], %(leases)s::timestamptz[], %(times)s::timestamptz[])
-        AS given (id, status, lease, next_poll_at)
-), locked AS (
+    SELECT * FROM unnest(%(ids)s::uuid[], %(statuses)s::text[], %(seen)s::timestamptz[], %(times)s::timestamptz[])
+        AS given (id, status, seen, next_poll_at)
+), free AS (
     SELECT attempt.id FROM feexpay_attempt AS attempt JOIN answered USING (id) FOR UPDATE OF attempt SKIP LOCKED
+), written AS (
+    UPDATE feexpay_attempt AS attempt SET
+        poll_count = attempt.poll_count + 1,
+        next_poll_at = CASE
+            WHEN attempt.next_poll_at IS NOT DISTINCT FROM answered.seen THEN answered.next_poll_at
+            ELSE attempt.next_poll_at
+        END
+    FROM answered JOIN free USING (id)
+    WHERE attempt.id = answered.id AND attempt.status = answered.status
 )
-UPDATE feexpay_attempt AS attempt SET
-    poll_count = attempt.poll_count + 1,
-    next_poll_at = CASE
-        WHEN attempt.next_poll_at = answered.lease THEN answered.next_poll_at ELSE attempt.next_poll_at
-    END
-FROM answered JOIN locked USING (id)
-WHERE attempt.id = answered.id AND attempt.status = answered.status
-RETURNING attempt.id
+SELECT id FROM free
 """
 
 
 def _write_together(batch: Sequence[tuple[Attempt, datetime | None]]) -> set[UUID]:
-    """Do as `leases.write_poll` for each of the batch; return the ids that were written."""
+    """Do as `leases.write_poll` for each attempt of the batch that is not locked; return their ids."""
     values: dict[str, Any] = {
         "ids": [attempt.pk for attempt, _ in batch],
         "statuses": [str(attempt.status) for attempt, _ in batch],
-        "leases": [attempt.next_poll_at for attempt, _ in batch],
+        "seen": [attempt.next_poll_at for attempt, _ in batch],
         "times": [next_poll_at for _, next_poll_at in batch],
     }
     with isolation.read_committed(connection.alias), connection.cursor() as cursor:

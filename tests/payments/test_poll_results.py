@@ -19,7 +19,6 @@ from django_feexpay.payments.poll_results import PollResults
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock
-from tests.payments.threads import wait_for_a_blocked_connection
 
 pytestmark = pytest.mark.django_db
 
@@ -126,24 +125,29 @@ def test_attempt_that_moved_meanwhile_is_not_polled_by_the_schedule_of_its_old_s
 
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
-def test_locked_row_delays_no_other_and_is_written_when_it_is_free(poll: Poll, clock: Clock) -> None:
-    """Waiting for it while the others are locked could end in a deadlock."""
+def test_locked_row_delays_no_other_and_is_written_the_next_time(poll: Poll, clock: Clock) -> None:
+    """Waiting for it while the others are locked could end in a deadlock, and would stop the worker's loop."""
     results = PollResults()
     claims = poll(results)
+    is_locked, may_end = threading.Event(), threading.Event()
 
-    def write() -> None:
+    def lock_one() -> None:
         try:
-            results.write()
+            with transaction.atomic():
+                Attempt.objects.select_for_update().get(pk=claims[1].attempt_id)
+                is_locked.set()
+                assert may_end.wait(30)
         finally:
             connections.close_all()
 
-    writer = threading.Thread(target=write)
-    with transaction.atomic():
-        Attempt.objects.select_for_update().get(pk=claims[1].attempt_id)
-        writer.start()
-        wait_for_a_blocked_connection()
-        assert [attempt.poll_count for attempt in rows(claims)] == [1, 0, 1]
-    writer.join()
+    other = threading.Thread(target=lock_one)
+    other.start()
+    assert is_locked.wait(30)
+    results.write()
+    counts = [attempt.poll_count for attempt in rows(claims)]
+    may_end.set()
+    other.join()
+    results.write()
 
-    assert [attempt.poll_count for attempt in rows(claims)] == [1, 1, 1]
-    assert {attempt.next_poll_at for attempt in rows(claims)} == {clock.at + SECOND_WAIT}
+    assert counts == [1, 0, 1]
+    assert {(attempt.poll_count, attempt.next_poll_at) for attempt in rows(claims)} == {(1, clock.at + SECOND_WAIT)}
