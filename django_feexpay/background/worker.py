@@ -147,7 +147,8 @@ class Worker:
     deliveries, because a host's receiver may take any time, the nightly comparison, the purge, files for staff, and the
     monitoring.
 
-    Use as a context manager: the exit waits for the calls under way. `name`: of its heartbeat.
+    Use as a context manager: the exit waits for the calls under way, and releases what waits for a thread.
+    `name`: of its heartbeat.
     """
 
     def __init__(
@@ -179,7 +180,7 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stopping.set()  # a file is continued by the next worker
+        self._stopping.set()  # the next worker continues a file, and polls what was only claimed
         for pool in (
             *(self._polls, self._settled_polls, self._sends),
             *(self._comparison, self._purge, self._reports, self._monitor),
@@ -282,7 +283,8 @@ class Worker:
         return len(claims)
 
     def _advance(self, held: leases.Claim) -> None:
-        if conf.now() - held.claimed_at > _LONGEST_WAIT_FOR_THREAD:
+        """Do the next step of a claimed attempt; release it if it waited too long for a thread, or the worker stops."""
+        if self._stopping.is_set() or conf.now() - held.claimed_at > _LONGEST_WAIT_FOR_THREAD:
             leases.release(held, held.due_at)
         else:
             advance(held, poll_later=self._results.add)

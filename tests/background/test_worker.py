@@ -379,6 +379,35 @@ def test_stopping_worker_writes_the_results_of_the_polls_under_way(
     assert Attempt.objects.get().poll_count == 1
 
 
+def test_stopping_worker_releases_what_it_has_only_claimed(
+    begin: Begin, gateway: ModelGateway, clock: Clock, slow_answers: threading.Semaphore
+) -> None:
+    """Another worker need not wait for the end of its leases."""
+    for number in range(2):
+        begin(merchant_reference=str(number))
+    clock.advance(60)
+    due_at = dict(Attempt.objects.values_list("pk", "next_poll_at"))
+    stop = threading.Event()
+    with Worker(concurrency=1) as running:
+
+        def answer_once_it_stops() -> None:
+            assert running._stopping.wait(TIMEOUT_SECONDS)
+            slow_answers.release()
+
+        loop = threading.Thread(target=_run, args=(running, stop, 0.01))
+        answers = threading.Thread(target=answer_once_it_stops)
+        loop.start()
+        answers.start()
+        wait_until(lambda: Attempt.objects.filter(next_poll_at__gt=clock.at).count() == 2)
+        stop.set()
+        loop.join()
+    answers.join()
+
+    polled, released = Attempt.objects.order_by("-poll_count")
+    assert (polled.poll_count, released.poll_count) == (1, 0)
+    assert released.next_poll_at == due_at[released.pk]
+
+
 def test_attempt_that_waited_long_for_a_thread_is_claimed_anew_before_its_poll(
     begin: Begin,
     gateway: ModelGateway,
