@@ -201,7 +201,6 @@ class Worker:
             with log_context.entry_point(self._name):
                 try:
                     self._do_round(stop)
-                    self._note_round(began_at)
                     self._continue_claiming(stop, min(began_at + every_seconds, ends_at))
                     pause = every_seconds
                 except AnyDatabaseError as error:
@@ -209,25 +208,25 @@ class Worker:
                     logger.error("no sweep: %s; trying again in %.1f s", cause_of(error), pause)
                     connection.close()
                     self._do_work_of_the_minute()  # it tells the team that the database is away
-                    self._note_round(began_at)
                     stop.wait(min(pause, max(0.0, ends_at - time.monotonic())))
             if time.monotonic() >= ends_at:
                 return
 
     def _do_round(self, stop: threading.Event) -> None:
         """Start the work that is due."""
-        self._results.write()
-        self._claim(ahead=True)
-        self._deliverer.start_due()
-        self._do_periodic_work()
-        if self._does_nightly and self._comparison.free and self._intervals.nightly.has_passed():
-            self._comparison.put(run_logged, partial(nightly.run_nightly, source=Source.WORKER, stop=stop.is_set))
-        if self._does_nightly and self._purge.free and self._intervals.purge.has_passed():
-            self._purge.put(run_logged, partial(purge.run_nightly, source=Source.WORKER, stop=stop.is_set))
-
-    def _note_round(self, began_at: float) -> None:
-        for observe in round_observers:
-            observe(time.monotonic() - began_at)
+        began_at = time.monotonic()
+        try:
+            self._results.write()
+            self._claim(ahead=True)
+            self._deliverer.start_due()
+            self._do_periodic_work()
+            if self._does_nightly and self._comparison.free and self._intervals.nightly.has_passed():
+                self._comparison.put(run_logged, partial(nightly.run_nightly, source=Source.WORKER, stop=stop.is_set))
+            if self._does_nightly and self._purge.free and self._intervals.purge.has_passed():
+                self._purge.put(run_logged, partial(purge.run_nightly, source=Source.WORKER, stop=stop.is_set))
+        finally:
+            for observe in round_observers:
+                observe(time.monotonic() - began_at)
 
     def _continue_claiming(self, stop: threading.Event, ends_at: float) -> None:
         """Until `ends_at`, write the results of polls, and claim more of each kind that has room for it again."""

@@ -114,7 +114,7 @@ def _claim_kind(statuses: Sequence[Status], limit: int) -> list[Claim]:
 DUE = """SELECT id, next_poll_at AS due_at FROM feexpay_attempt
 WHERE status = ANY(%(statuses)s) AND next_poll_at <= %(now)s
 ORDER BY next_poll_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED"""
-#: One statement that claims and reads: a SELECT and an UPDATE built by the ORM took three times as long.
+#: One statement that claims and reads: for eight rows, a SELECT and an UPDATE by the ORM take more than twice the CPU.
 _CLAIM = f"""
 WITH due AS MATERIALIZED ({DUE})
 UPDATE feexpay_attempt AS attempt SET next_poll_at = %(lease)s, last_polled_at = %(now)s
