@@ -10,11 +10,12 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from django.db import Error as AnyDatabaseError
 from django.db import close_old_connections, connection
@@ -26,11 +27,12 @@ from django_feexpay.background.deliverer import Deliverer
 from django_feexpay.background.worker_pool import WorkerPool, run_logged
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Heartbeat, PayoutState
+from django_feexpay.models import Attempt, Heartbeat, PayoutState
 from django_feexpay.payments import daily_totals, leases, payout_polls, payouts, sending, webhook_hints
 from django_feexpay.payments.audit import anchors
 from django_feexpay.payments.durability import is_autocommit_on
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.poll_results import PollResults
 from django_feexpay.payments.receivers import LIMIT_SECONDS
 from django_feexpay.payments.reconcile import reconcile_claimed
 from django_feexpay.payments.reconciliation import nightly
@@ -67,6 +69,12 @@ _MINUTE = timedelta(seconds=60)
 _LONGEST_PAUSE_SECONDS = 30.0
 #: While a sweep waits for FeexPay, it starts due deliveries this often.
 _DELIVER_EVERY_SECONDS = 0.5
+#: After the end of a poll the loop waits this long, so that one claim and one write serve all polls that end meanwhile.
+_GATHER_SECONDS = 0.05
+#: The loop notices `stop` after this time at the latest.
+_NOTICE_STOP_SECONDS = 0.5
+#: A claim that waited longer for a thread is released: a poll of TIMEOUT_SECONDS and its last answer fit in a lease.
+_LONGEST_WAIT_FOR_THREAD = timedelta(seconds=3)
 #: `Worker.sweep` waits this long for receivers; one that hangs is abandoned after LIMIT_SECONDS.
 _DELIVERY_SECONDS = 2 * LIMIT_SECONDS
 
@@ -112,6 +120,25 @@ class Intervals:
         self.minute = Interval(_MINUTE)
 
 
+@dataclass(slots=True)
+class _Kind:
+    """One kind of due attempts, and the threads that work on it.
+
+    which: the arguments of `leases.claim_due`. ahead: how many are claimed before a thread is free, so that no thread
+    waits for a claim. may_have_more: the last claim took as many as it was allowed to.
+    """
+
+    pool: WorkerPool
+    which: Mapping[str, Any]
+    ahead: int = 0
+    may_have_more: bool = False
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether to claim again before the next round: more may be due, and half of what was claimed ahead is used."""
+        return self.may_have_more and self.pool.free + self.ahead >= max(1, self.ahead // 2)
+
+
 class Worker:
     """Sweeps with one pool of threads per kind of work, so that no kind delays another.
 
@@ -120,7 +147,8 @@ class Worker:
     deliveries, because a host's receiver may take any time, the nightly comparison, the purge, files for staff, and the
     monitoring.
 
-    Use as a context manager: the exit waits for the calls under way. `name`: of its heartbeat.
+    Use as a context manager: the exit waits for the calls under way, and releases what waits for a thread.
+    `name`: of its heartbeat.
     """
 
     def __init__(
@@ -129,9 +157,16 @@ class Worker:
         self._name = name
         self._intervals = intervals or Intervals()
         self._does_nightly = nightly
-        self._polls = WorkerPool(concurrency, "poll")
-        self._settled_polls = WorkerPool(max(1, concurrency // 2), "poll-settled")
-        self._sends = WorkerPool(2 * concurrency, "send")
+        self._finished = threading.Event()
+        self._polls = WorkerPool(concurrency, "poll", finished=self._finished)
+        self._settled_polls = WorkerPool(max(1, concurrency // 2), "poll-settled", finished=self._finished)
+        self._sends = WorkerPool(2 * concurrency, "send", finished=self._finished)
+        self._kinds = (
+            _Kind(self._sends, {"unsent": True}),
+            _Kind(self._polls, {"unsent": False, "live": True}, ahead=concurrency),
+            _Kind(self._settled_polls, {"unsent": False, "live": False}),
+        )
+        self._results = PollResults()
         self._comparison = WorkerPool(1, "compare")
         self._purge = WorkerPool(1, "purge")
         self._reports = WorkerPool(1, "report")
@@ -145,12 +180,13 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stopping.set()  # a file is continued by the next worker
+        self._stopping.set()  # the next worker continues a file, and polls what was only claimed
         for pool in (
             *(self._polls, self._settled_polls, self._sends),
             *(self._comparison, self._purge, self._reports, self._monitor),
         ):
             pool.close()
+        run_logged(self._results.write)
         self._deliverer.close()
 
     def run(self, stop: threading.Event, *, every_seconds: float = 0.5, seconds: float = math.inf) -> None:
@@ -164,32 +200,45 @@ class Worker:
             began_at = time.monotonic()
             with log_context.entry_point(self._name):
                 try:
-                    pause = 0 if self._do_round(stop) else every_seconds
+                    self._do_round(stop)
+                    self._continue_claiming(stop, min(began_at + every_seconds, ends_at))
+                    pause = every_seconds
                 except AnyDatabaseError as error:
                     pause = min(max(pause, every_seconds) * 2, _LONGEST_PAUSE_SECONDS)
                     logger.error("no sweep: %s; trying again in %.1f s", cause_of(error), pause)
                     connection.close()
                     self._do_work_of_the_minute()  # it tells the team that the database is away
+                    stop.wait(min(pause, max(0.0, ends_at - time.monotonic())))
+            if time.monotonic() >= ends_at:
+                return
+
+    def _do_round(self, stop: threading.Event) -> None:
+        """Start the work that is due."""
+        began_at = time.monotonic()
+        try:
+            self._results.write()
+            self._claim(ahead=True)
+            self._deliverer.start_due()
+            self._do_periodic_work()
+            if self._does_nightly and self._comparison.free and self._intervals.nightly.has_passed():
+                self._comparison.put(run_logged, partial(nightly.run_nightly, source=Source.WORKER, stop=stop.is_set))
+            if self._does_nightly and self._purge.free and self._intervals.purge.has_passed():
+                self._purge.put(run_logged, partial(purge.run_nightly, source=Source.WORKER, stop=stop.is_set))
+        finally:
             for observe in round_observers:
                 observe(time.monotonic() - began_at)
-            left = ends_at - time.monotonic()
-            if left <= 0:
-                return
-            if self._polls.free:
-                stop.wait(min(pause, left))
-            else:  # more attempts may be due than there are threads: go on as soon as one is free
-                self._polls.wait_for_free_thread(min(pause, left))
 
-    def _do_round(self, stop: threading.Event) -> int:
-        """Start the work that is due; return how many attempts were claimed."""
-        claimed = self._claim()
-        self._deliverer.start_due()
-        self._do_periodic_work()
-        if self._does_nightly and self._comparison.free and self._intervals.nightly.has_passed():
-            self._comparison.put(run_logged, partial(nightly.run_nightly, source=Source.WORKER, stop=stop.is_set))
-        if self._does_nightly and self._purge.free and self._intervals.purge.has_passed():
-            self._purge.put(run_logged, partial(purge.run_nightly, source=Source.WORKER, stop=stop.is_set))
-        return claimed
+    def _continue_claiming(self, stop: threading.Event, ends_at: float) -> None:
+        """Until `ends_at`, write the results of polls, and claim more of each kind that has room for it again."""
+        while not stop.is_set() and (left := ends_at - time.monotonic()) > 0:
+            if not self._finished.wait(min(_NOTICE_STOP_SECONDS, left)):
+                continue
+            stop.wait(min(_GATHER_SECONDS, left))
+            self._finished.clear()
+            self._results.write()
+            for kind in self._kinds:
+                if kind.wants_more:
+                    self._claim_kind(kind, kind.pool.free + kind.ahead)
 
     def sweep(self) -> int:
         """Do one round, wait for its calls and its receivers, and count the attempts worked on.
@@ -198,34 +247,46 @@ class Worker:
         Safe to repeat: yes, also concurrently.
         """
         with log_context.entry_point(self._name):
-            claimed = self._claim()
+            claimed = self._claim(ahead=False)
             for pool in (self._polls, self._settled_polls, self._sends):
                 while not pool.wait(_DELIVER_EVERY_SECONDS):
                     self._deliverer.start_due()  # a slow answer must not delay a signal
+            self._results.write()
             self._do_periodic_work()
             self._deliverer.deliver_due(_DELIVERY_SECONDS)
             for pool in (self._purge, self._reports, self._monitor):
                 pool.wait()
         return claimed
 
-    def _claim(self) -> int:
-        """Claim as many due attempts as there are free threads for them, and start the work."""
+    def _claim(self, *, ahead: bool) -> int:
+        """Claim as many due attempts of each kind as its threads can take, and start the work; return how many.
+
+        ahead: claim also those that wait until a thread is free.
+        """
         close_old_connections()
         if not is_autocommit_on():
             raise AutocommitOffError
-        to_send = leases.claim_due(self._sends.free, unsent=True)
-        to_poll = leases.claim_due(self._polls.free, unsent=False, live=True)
-        settled = leases.claim_due(self._settled_polls.free, unsent=False, live=False)
-        for pool, claims in ((self._sends, to_send), (self._polls, to_poll), (self._settled_polls, settled)):
-            for held in claims:
-                pool.put(_work_on, advance, held, f"attempt {held.attempt_id}")
+        counts = [self._claim_kind(kind, kind.pool.free + (kind.ahead if ahead else 0)) for kind in self._kinds]
         due_payouts = payout_polls.claim_due(self._settled_polls.free) if self._intervals.payouts.has_passed() else []
         for held_payout in due_payouts:
             self._settled_polls.put(_work_on, advance_payout, held_payout, f"payout {held_payout.payout_id}")
-        counts = len(to_send), len(to_poll), len(settled), len(due_payouts)
-        if any(counts):
-            logger.debug("claimed: %d to send, %d to poll, %d settled to poll, %d payouts", *counts)
-        return sum(counts)
+        if due_payouts or any(counts):
+            logger.debug("claimed: %d to send, %d to poll, %d settled to poll, %d payouts", *counts, len(due_payouts))
+        return sum(counts) + len(due_payouts)
+
+    def _claim_kind(self, kind: _Kind, limit: int) -> int:
+        claims = leases.claim_due(limit, **kind.which)
+        kind.may_have_more = len(claims) >= limit
+        for held in claims:
+            kind.pool.put(_work_on, self._advance, held, f"attempt {held.attempt_id}")
+        return len(claims)
+
+    def _advance(self, held: leases.Claim) -> None:
+        """Do the next step of a claimed attempt; release it if it waited too long for a thread, or the worker stops."""
+        if self._stopping.is_set() or conf.now() - held.claimed_at > _LONGEST_WAIT_FOR_THREAD:
+            leases.release(held, held.due_at)
+        else:
+            advance(held, poll_later=self._results.add)
 
     def _do_periodic_work(self) -> None:
         if self._intervals.clocks.has_passed():
@@ -306,14 +367,22 @@ def _work_on(do_next_step: Callable[[_Held], None], held: _Held, name: str) -> N
         close_old_connections()
 
 
-def advance(held: leases.Claim, *, source: Source = Source.WORKER) -> None:
-    """Do the next step of a claimed attempt: send it, report its sender dead, or poll it."""
+def advance(
+    held: leases.Claim,
+    *,
+    source: Source = Source.WORKER,
+    poll_later: Callable[[Attempt], None] = leases.schedule,
+) -> None:
+    """Do the next step of a claimed attempt: send it, report its sender dead, or poll it.
+
+    poll_later: called when a poll moves nothing.
+    """
     if held.status is Status.CREATED:
         sending.send_due(held, source=source)
     elif held.status is Status.SENDING:
         sending.mark_sender_dead(held.attempt_id, source=source)
     else:
-        reconcile_claimed(held, source=source)
+        reconcile_claimed(held, source=source, poll_later=poll_later)
 
 
 def advance_payout(held: payout_polls.PayoutClaim, *, source: Source = Source.WORKER) -> None:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -21,52 +21,50 @@ logger = logging.getLogger("django_feexpay.worker")
 
 
 class WorkerPool:
-    """At most `size` threads. The owner asks `free` before `put`; work that does not fit stays due in the database.
+    """At most `size` threads. The owner asks `free` before `put`; work beyond that waits for a thread.
 
-    Not an executor: its threads would keep their database connections open after the pool is closed. Not thread-safe.
+    finished: set after each piece of work.
+    Not an executor: its threads would keep their database connections open after the pool is closed. Only its owner's
+    thread may call it.
     """
 
-    def __init__(self, size: int, name: str) -> None:
+    def __init__(self, size: int, name: str, *, finished: threading.Event | None = None) -> None:
         self._size = size
         self._name = name
-        self._waiting: SimpleQueue[tuple[Future[None], Callable[[], None]] | None] = SimpleQueue()
+        self._finished = finished
+        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._under_way: set[Future[None]] = set()
-        self._at_work: dict[threading.Thread, Future[None]] = {}
-        self._lock = threading.Lock()
+        self._at_work: set[threading.Thread] = set()
+        self._unfinished = 0
+        self._changed = threading.Condition()
 
     @property
     def free(self) -> int:
-        self._under_way = {future for future in self._under_way if not future.done()}
-        return self._size - len(self._under_way)
+        """How many threads have no work; negative: so many pieces of work wait for a thread."""
+        with self._changed:
+            return self._size - self._unfinished
 
     def put(self, work: Callable[..., None], *args: Any) -> None:
-        future: Future[None] = Future()
-        busy = self._size - self.free
-        self._under_way.add(future)
-        self._waiting.put((future, partial(_in_context, log_context.current().entry_point, work, *args)))
-        if len(self._threads) < min(busy + 1, self._size):
+        with self._changed:
+            self._unfinished += 1
+            needed = min(self._unfinished, self._size)
+        self._waiting.put(partial(_in_context, log_context.current().entry_point, work, *args))
+        if len(self._threads) < needed:
             thread = threading.Thread(target=self._run, name=f"feexpay-{self._name}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until all work is done, or `seconds` have passed; return whether it is done."""
-        return not wait(self._under_way, seconds).not_done
-
-    def wait_for_free_thread(self, seconds: float) -> None:
-        """Wait until one thread is free, or `seconds` have passed."""
-        wait(self._under_way, seconds, FIRST_COMPLETED)
+        with self._changed:
+            return self._changed.wait_for(lambda: self._unfinished == 0, seconds)
 
     def abandon(self, thread: threading.Thread) -> bool:
         """Replace a thread whose work does not return; it ends when the work does. False if it is not at work here."""
-        with self._lock:
-            future = self._at_work.pop(thread, None)
-            if future is None:
-                return False
-            self._threads.remove(thread)
-            self._under_way.discard(future)
-            return True
+        if not self._end_work_of(thread):
+            return False
+        self._threads.remove(thread)
+        return True
 
     def close(self, seconds: float | None = None) -> None:
         """Finish the work under way and end the threads; wait at most `seconds` (None: as long as it takes)."""
@@ -77,26 +75,29 @@ class WorkerPool:
             thread.join(None if ends_at is None else max(0.0, ends_at - time.monotonic()))
 
     def _run(self) -> None:
+        thread = threading.current_thread()
         try:
-            while (taken := self._waiting.get()) is not None:
-                if not self._work(*taken):
-                    return
+            while (work := self._waiting.get()) is not None:
+                with self._changed:
+                    self._at_work.add(thread)
+                with suppress(BaseException):  # as in an executor: no error may end the thread or the wait for it
+                    work()
+                if not self._end_work_of(thread):
+                    return  # it was abandoned meanwhile
         finally:
             connections.close_all()
 
-    def _work(self, future: Future[None], work: Callable[[], None]) -> bool:
-        """Run the work; False if the thread was abandoned meanwhile."""
-        thread = threading.current_thread()
-        with self._lock:
-            self._at_work[thread] = future
-        try:
-            work()
-        except BaseException as error:
-            future.set_exception(error)  # as in an executor: no error may end the thread or the wait for it
-        else:
-            future.set_result(None)
-        with self._lock:
-            return self._at_work.pop(thread, None) is not None
+    def _end_work_of(self, thread: threading.Thread) -> bool:
+        """Count the work of a thread as done; False if it has none, or was abandoned."""
+        with self._changed:
+            if thread not in self._at_work:
+                return False
+            self._at_work.remove(thread)
+            self._unfinished -= 1
+            self._changed.notify_all()
+        if self._finished is not None:
+            self._finished.set()
+        return True
 
 
 def _in_context(entry_point: str, work: Callable[..., None], *args: Any) -> None:

@@ -8,7 +8,7 @@ because the ledger lets only one of two equal moves through.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -107,19 +107,22 @@ def _read_for_asking(attempt_id: UUID) -> Attempt | None:
 
 
 @log_context.step()
-def reconcile_claimed(held: leases.Claim, *, source: Source) -> bool:
-    """Reconcile a claimed attempt.
+def reconcile_claimed(
+    held: leases.Claim, *, source: Source, poll_later: Callable[[Attempt], None] = leases.schedule
+) -> bool:
+    """Reconcile a claimed attempt, with its row as it was claimed: each move reads the row again under its lock.
 
     If the rate budget is spent, it releases the claim instead, and the attempt is due again soon.
+    poll_later: called when FeexPay's answer moves nothing.
     Changes: as `reconcile`. Safe to repeat: yes.
     """
     credited = held.status is Status.SUCCESSFUL
     if wait := (credited and rate_budget.wait_after_credit_seconds()) or rate_budget.wait_seconds(rate_budget.POLLING):
         leases.release(held, conf.now() + min(timedelta(seconds=wait), leases.MAX_RELEASE_DELAY))
         return False
-    attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
+    attempt = held.attempt
     log_context.bind_attempt(attempt)
-    answered = _ask_and_settle(attempt, source=source) is not None
+    answered = _ask_and_settle(attempt, source=source, poll_later=poll_later) is not None
     if credited and _check_second_charges(attempt, source) and answered:
         leases.schedule(attempt)
     return answered
@@ -140,8 +143,7 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
     with rate_budget.slot() as free:
         if not free or gate.is_gateway_circuit_open() or rate_budget.wait_seconds(rate_budget.READING):
             return False
-        taken = leases.claim(attempt, now) is not None
-        return taken and reconcile(attempt.pk, source=source, total_seconds=total_seconds)
+        return leases.claim(attempt, now) and reconcile(attempt.pk, source=source, total_seconds=total_seconds)
 
 
 @log_context.step()
@@ -167,7 +169,13 @@ def find_unsent(attempt_id: UUID, *, source: Source) -> bool | None:
 
 
 def _ask_and_settle(
-    attempt: Attempt, *, source: Source, actor: str = "", note: str = "", total_seconds: float | None = None
+    attempt: Attempt,
+    *,
+    source: Source,
+    actor: str = "",
+    note: str = "",
+    total_seconds: float | None = None,
+    poll_later: Callable[[Attempt], None] = leases.schedule,
 ) -> StatusReport | None:
     credited = attempt.life_status is Status.SUCCESSFUL
     answer_was_lost = attempt.gateway_reference is None and not attempt.sought_by_echo
@@ -180,7 +188,7 @@ def _ask_and_settle(
     if report is None or report is NOT_IN_HISTORY:
         return report
     failpoints.hit("asked")
-    moved = settle(attempt, report, source=source, actor=actor, note=note)
+    moved = settle(attempt, report, source=source, actor=actor, note=note, poll_later=poll_later)
     page_is_closed = attempt.sought_by_echo and not credited and conf.now() >= attempt.expires_at
     is_doubted = moved and report.word is Word.SUCCESSFUL and _is_doubted_by_webhooks(attempt)
     # A second charge is possible and no later poll is planned, or a webhook doubts the credit: check once more.
@@ -270,11 +278,19 @@ def _log_no_answer(attempt: Attempt, error: GatewayError) -> None:
 # --- settle the attempt --------------------------------------------------------------------------------
 
 
-def settle(attempt: Attempt, report: StatusReport, *, source: Source, actor: str = "", note: str = "") -> bool:
+def settle(
+    attempt: Attempt,
+    report: StatusReport,
+    *,
+    source: Source,
+    actor: str = "",
+    note: str = "",
+    poll_later: Callable[[Attempt], None] = leases.schedule,
+) -> bool:
     """Move an attempt to the status that a report calls for; True if it moved.
 
-    Without a move it schedules the next poll. A credited attempt does not move: if FeexPay took the money back, an
-    incident is opened.
+    Without a move it calls `poll_later`, which schedules the next poll. A credited attempt does not move: if FeexPay
+    took the money back, an incident is opened.
     Changes: the attempt, by `ledger.move`; Incident. Safe to repeat: yes.
     """
     if attempt.life_status is Status.SUCCESSFUL:
@@ -288,8 +304,8 @@ def settle(attempt: Attempt, report: StatusReport, *, source: Source, actor: str
         evidence = evidence_of(attempt, report)
         cause = Cause(source=source, because=verdict.because, actor=actor, note=note, evidence=evidence)
         moved = _move(attempt, verdict.to_status, cause, _reason_columns(verdict.to_status, report))
-    if not moved:
-        _poll_later(attempt)
+    if not moved and attempt.life_status is not Status.CREATED:  # one that waits to be sent keeps its time
+        poll_later(attempt)
     failpoints.hit("settled")
     return moved
 
@@ -316,7 +332,7 @@ def _move(attempt: Attempt, to_status: Status, cause: Cause, columns: Mapping[st
         cause,
         changes={
             "payer_sealed": None,
-            "next_poll_at": next_poll_at if is_success else leases.unless_changed(attempt, next_poll_at),
+            "next_poll_at": next_poll_at if is_success else leases.unless_earlier(attempt, next_poll_at),
             "poll_count": polls,
             **columns,
         },

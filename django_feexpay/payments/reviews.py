@@ -281,7 +281,7 @@ def _close(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None, caus
     to_status = Status.FAILED if not_paid else Status.SUCCESSFUL
     taken = facts.report.amount if cause.because == ReviewDecision.CREDIT_TAKEN else None
     # Poll a credited attempt once more: until now its other charges did not count as second charges.
-    next_poll_at = leases.unless_changed(attempt, leases.next_poll(attempt, to_status)) if not_paid else conf.now()
+    next_poll_at = leases.unless_earlier(attempt, leases.next_poll(attempt, to_status)) if not_paid else conf.now()
     moved = ledger.move(
         attempt.pk,
         to_status,

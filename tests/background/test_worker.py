@@ -31,11 +31,11 @@ TIMEOUT_SECONDS = 20
 
 
 @contextmanager
-def at_work(**options: Any) -> Iterator[Worker]:
+def at_work(*, every_seconds: float = 0.01, **options: Any) -> Iterator[Worker]:
     """A worker in a thread of its own, stopped at the end of the block."""
     stop = threading.Event()
     with Worker(**options) as running:
-        thread = threading.Thread(target=_run, args=(running, stop))
+        thread = threading.Thread(target=_run, args=(running, stop, every_seconds))
         thread.start()
         try:
             yield running
@@ -45,9 +45,9 @@ def at_work(**options: Any) -> Iterator[Worker]:
             assert not thread.is_alive()
 
 
-def _run(running: Worker, stop: threading.Event) -> None:
+def _run(running: Worker, stop: threading.Event, every_seconds: float) -> None:
     try:
-        running.run(stop, every_seconds=0.01)
+        running.run(stop, every_seconds=every_seconds)
     finally:
         connections.close_all()
 
@@ -132,10 +132,10 @@ def test_error_of_one_attempt_does_not_stop_the_others(
     make_due()
     advance = worker.advance
 
-    def fail_one(held: leases.Claim) -> None:
+    def fail_one(held: leases.Claim, **options: Any) -> None:
         if held.attempt_id == only_attempt(broken).pk:
             raise LookupError("a row that breaks us")
-        advance(held)
+        advance(held, **options)
 
     monkeypatch.setattr(worker, "advance", fail_one)
     with Worker() as running:
@@ -335,23 +335,105 @@ def test_pauses_grow_while_the_database_is_unavailable(monkeypatch: pytest.Monke
     assert len(looks) == 1  # the first of its minute: the alerts must still be sent
 
 
-def test_busy_loop_does_not_pause(begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    rounds = iter([3, 1, 0, 2, 0])
-    pauses: list[float] = []
+def test_more_is_claimed_and_written_before_the_next_round(begin: Begin, gateway: ModelGateway) -> None:
+    """One thread, and more due attempts than it may claim at once. The next round would come after the test."""
+    for number in range(10):
+        begin(merchant_reference=str(number))
+    make_due()
 
-    class Stop(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            assert timeout is not None
-            pauses.append(timeout)
-            if len(pauses) == 5:
-                self.set()
-            return self.is_set()
+    with at_work(concurrency=1, every_seconds=10 * TIMEOUT_SECONDS):
+        wait_until(lambda: not Attempt.objects.exclude(poll_count=1).exists())
 
-    with Worker() as running:
-        monkeypatch.setattr(running, "_claim", lambda: next(rounds))
-        running.run(Stop(), every_seconds=0.5)
+    assert Attempt.objects.filter(next_poll_at__gt=now()).count() == 10
 
-    assert pauses == [0, 0, 0.5, 0, 0.5]
+
+@pytest.fixture
+def slow_answers(gateway: ModelGateway) -> Iterator[threading.Semaphore]:
+    """FeexPay answers one question about a status for each release of this semaphore."""
+    allowed, answer = threading.Semaphore(0), gateway._status
+
+    def answer_when_allowed(reference: str) -> WireReply:
+        gateway.lock.release()  # the model gateway handles one request at a time; this transport handles several
+        try:
+            assert allowed.acquire(timeout=TIMEOUT_SECONDS)
+        finally:
+            gateway.lock.acquire()
+        return answer(reference)
+
+    gateway._status = answer_when_allowed  # type: ignore[method-assign]
+    yield allowed
+    allowed.release(1000)
+
+
+def test_stopping_worker_writes_the_results_of_the_polls_under_way(
+    begin: Begin, gateway: ModelGateway, slow_answers: threading.Semaphore
+) -> None:
+    begin()
+    make_due()
+    leased = Attempt.objects.filter(next_poll_at__gt=now() + leases.LEASE / 2)
+
+    with at_work():
+        wait_until(leased.exists)
+        slow_answers.release()
+
+    assert Attempt.objects.get().poll_count == 1
+
+
+def test_stopping_worker_releases_what_it_has_only_claimed(
+    begin: Begin, gateway: ModelGateway, clock: Clock, slow_answers: threading.Semaphore
+) -> None:
+    """Another worker need not wait for the end of its leases."""
+    for number in range(2):
+        begin(merchant_reference=str(number))
+    clock.advance(60)
+    due_at = dict(Attempt.objects.values_list("pk", "next_poll_at"))
+    stop = threading.Event()
+    with Worker(concurrency=1) as running:
+
+        def answer_once_it_stops() -> None:
+            assert running._stopping.wait(TIMEOUT_SECONDS)
+            slow_answers.release()
+
+        loop = threading.Thread(target=_run, args=(running, stop, 0.01))
+        answers = threading.Thread(target=answer_once_it_stops)
+        loop.start()
+        answers.start()
+        wait_until(lambda: Attempt.objects.filter(next_poll_at__gt=clock.at).count() == 2)
+        stop.set()
+        loop.join()
+    answers.join()
+
+    polled, released = Attempt.objects.order_by("-poll_count")
+    assert (polled.poll_count, released.poll_count) == (1, 0)
+    assert released.next_poll_at == due_at[released.pk]
+
+
+def test_attempt_that_waited_long_for_a_thread_is_claimed_anew_before_its_poll(
+    begin: Begin,
+    gateway: ModelGateway,
+    clock: Clock,
+    slow_answers: threading.Semaphore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So a poll, which takes 40 s at most, ends within its lease."""
+    left: list[timedelta] = []
+    reconcile_claimed = worker.reconcile_claimed
+
+    def note_lease(held: leases.Claim, **options: Any) -> bool:
+        left.append(held.lease - clock.at)
+        return reconcile_claimed(held, **options)
+
+    monkeypatch.setattr(worker, "reconcile_claimed", note_lease)
+    for number in range(2):
+        begin(merchant_reference=str(number))
+    clock.advance(60)
+    with at_work(concurrency=1):
+        wait_until(lambda: len(left) == 1 and Attempt.objects.filter(next_poll_at__gt=clock.at).count() == 2)
+        clock.advance(4)
+        slow_answers.release(2)
+        wait_until(lambda: len(left) == 2)
+
+    assert left == [leases.LEASE, leases.LEASE]
 
 
 class StoppedTime:

@@ -264,7 +264,7 @@ def test_claimed_poll_tells_whether_feexpay_answered(
     payment: Payment, gateway: ModelGateway, clock: Clock, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     held = claim(clock)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(1):  # the next poll: the claim has read the attempt and its payment
         assert reconcile.reconcile_claimed(held, source=Source.WORKER) is True
     gateway.reads_unanswered = True
     assert reconcile.reconcile_claimed(claim(clock), source=Source.WORKER) is False

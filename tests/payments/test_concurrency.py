@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from django_feexpay import failpoints
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, IdempotencyRecord, OutboxMessage, Payment, WebhookDelivery
@@ -20,7 +21,7 @@ from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fakes import Recorder, now
+from tests.payments.fakes import Clock, Recorder, now
 from tests.payments.threads import at_once, wait_for_a_blocked_connection
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only, pytest.mark.unmeasured]
@@ -103,6 +104,52 @@ def test_webhook_and_poll_at_once_credit_once_in_two_hundred_races(
     assert Credit.objects.count() == ROUNDS
     assert Counter(signals.names()) == {"payment_succeeded": ROUNDS}
     assert set(Payment.objects.values_list("status", flat=True)) == {"successful"}
+
+
+@pytest.mark.parametrize(
+    ("status", "days", "answers", "moved_to"),
+    [
+        (Status.REVIEW, 60, ["PENDING", "FAILED"], Status.FAILED),  # the first writes a wait of a week
+        (Status.FAILED, 2, ["FAILED", "PENDING"], Status.REVIEW),  # the first writes that there is no next poll
+    ],
+)
+def test_poll_that_moves_is_followed_in_time_although_another_poll_wrote_its_own_wait_meanwhile(
+    begin: Begin,
+    gateway: ModelGateway,
+    clock: Clock,
+    status: Status,
+    days: int,
+    answers: list[str],
+    moved_to: Status,
+) -> None:
+    """Both ask at the same moment and get different answers; the one that moves nothing writes first."""
+    payment = begin()
+    Attempt.objects.update(status=status, next_poll_at=clock.at, settled_at=clock.at)
+    Payment.objects.update(status=status)
+    clock.advance(days * 86_400)
+    mine = threading.local()
+    has_asked, first_has_written = [threading.Event(), threading.Event()], threading.Event()
+
+    def wait_for_the_other() -> None:
+        has_asked[mine.number].set()
+        assert (has_asked[1] if mine.number == 0 else first_has_written).wait(30)
+
+    def poll(number: int) -> bool:
+        mine.number = number
+        assert number == 0 or has_asked[0].wait(30)
+        gateway.last().status = answers[number]
+        answered = reconcile(payment.attempt.pk, source=Source.WORKER)
+        if number == 0:
+            first_has_written.set()
+        return answered
+
+    with failpoints.arm("asked", wait_for_the_other):
+        assert at_once(2, poll) == [True, True]
+
+    attempt = Attempt.objects.get()
+    too_late = leases.scheduled_too_late(clock.at) | leases.missing_next_poll(clock.at)
+    assert (attempt.status, attempt.poll_count) == (moved_to, 1)
+    assert not Attempt.objects.filter(too_late).exists()
 
 
 def test_eight_sweeps_claim_each_due_row_once(begin: Begin, gateway: ModelGateway) -> None:

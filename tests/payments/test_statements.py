@@ -10,10 +10,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from django_feexpay.background import worker
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.models import Attempt, OutboxMessage
 from django_feexpay.payments import idempotency, leases, outbox, reconcile, webhook_hints
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.poll_results import PollResults
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway, refuse
 from tests.payments.fakes import Clock
@@ -119,15 +121,15 @@ def test_webhook_costs_three_statements_and_a_repeat_two(begin: Begin, gateway: 
     assert len(statements(lambda: webhook_hints.receive(hint))) == 2
 
 
-def test_claim_costs_three_statements_however_many_rows_are_due(
+def test_claim_costs_one_statement_for_each_kind_however_many_rows_are_due(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     for number in range(7):
         begin(merchant_reference=str(number))
     clock.advance(5)
 
-    # live attempts, their lease, settled attempts
-    assert len(statements(lambda: leases.claim_due(50, unsent=False))) == 3
+    # live attempts, settled attempts
+    assert len(statements(lambda: leases.claim_due(50, unsent=False))) == 2
     assert len(statements(lambda: leases.claim_due(50, unsent=False))) == 2
     assert len(statements(lambda: leases.claim_due(50, unsent=False, live=True))) == 1
 
@@ -142,6 +144,23 @@ def test_poll_with_a_pending_answer_reads_once_and_writes_once(
 
     assert tables_written(texts) == ["UPDATE attempt"]
     assert len(texts) == 2
+
+
+def test_batch_of_polls_with_pending_answers_costs_two_statements(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    for number in range(7):
+        begin(merchant_reference=str(number))
+    clock.advance(5)
+    results = PollResults()
+
+    def poll() -> None:
+        for held in leases.claim_due(50, unsent=False, live=True):
+            worker.advance(held, poll_later=results.add)
+        results.write()
+
+    assert len(statements(poll)) == 2
+    assert set(Attempt.objects.values_list("poll_count", flat=True)) == {1}
 
 
 def test_credit_costs_twelve_statements_in_one_transaction(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:

@@ -51,7 +51,7 @@ def test_status_read_asks_nothing_if_another_process_does_or_no_poll_is_planned(
 ) -> None:
     clock.advance(60)
     before = only_attempt(payment)
-    assert leases.claim(before, clock.at) is not None
+    assert leases.claim(before, clock.at) is True
     assert show(before) is False
 
     Attempt.objects.update(next_poll_at=None)

@@ -89,7 +89,8 @@ def make_due(count: int, rows: int) -> None:
     """Make exactly `count` of `rows` attempts due, as if they were never polled."""
     with connection.cursor() as cursor:
         cursor.execute(_NOTHING_DUE)
-        cursor.execute(_SOME_DUE, {"count": count, "rows": rows})
+        if count:
+            cursor.execute(_SOME_DUE, {"count": count, "rows": rows})
         cursor.execute("VACUUM ANALYZE feexpay_attempt")
 
 

@@ -10,7 +10,9 @@ from typing import Any
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
+from django_feexpay import conf
 from django_feexpay.api.pagination import Cursor
+from django_feexpay.lifecycle import LIVE
 from django_feexpay.models import Payment
 from django_feexpay.payments import leases
 from tools.bench import rows
@@ -29,15 +31,14 @@ def history(site: Site, effort: Effort, large: Any) -> Iterator[Figure]:
 
 
 def due_rows(effort: Effort, large: Any) -> Iterator[Figure]:
-    """The SELECT that claims due attempts, with the same number of due rows in both databases, and its query plan."""
+    """The SELECT that finds and locks due attempts, with equally many of them in both databases, and its query plan."""
     rows.make_due(effort.due_rows, effort.small_rows)
     with rows.use(large):
         rows.make_due(effort.due_rows, effort.large_rows)
     name = f"due, {effort.due_rows} rows of {effort.large_rows:,} : of {effort.small_rows:,}"
-    yield _compare(name, effort, large, lambda: _claim(effort))
+    yield _compare(name, effort, large, lambda: _find_due(effort))
     with rows.use(large):
-        rows.make_due(effort.due_rows, effort.large_rows)
-        nodes = list(_nodes(_plan(_select_of(lambda: _claim(effort)))))
+        nodes = list(_nodes(_plan(_select_of(lambda: _find_due(effort)))))
     scans = ", ".join(node["Node Type"] for node in nodes if "Scan" in node["Node Type"])
     indexes = {node.get("Index Name") for node in nodes}
     fine = DUE_INDEX in indexes and "Seq Scan" not in scans
@@ -54,10 +55,12 @@ def _middle_cursor() -> str:
     return str(Cursor(row.created_at, row.pk, backwards=False))
 
 
-def _claim(effort: Effort) -> None:
-    taken = len(leases.claim_due(2 * effort.due_rows, unsent=False))
-    if taken != effort.due_rows:
-        raise RuntimeError(f"{taken} attempts were due, not {effort.due_rows}")
+def _find_due(effort: Effort) -> None:
+    values: dict[str, Any] = {"statuses": sorted(LIVE), "now": conf.now(), "limit": 2 * effort.due_rows}
+    with connection.cursor() as cursor:
+        cursor.execute(leases.DUE, values)
+        if cursor.rowcount != effort.due_rows:
+            raise RuntimeError(f"{cursor.rowcount} attempts were due, not {effort.due_rows}")
 
 
 def _compare(name: str, effort: Effort, large: Any, work: Callable[[], None]) -> Figure:
