@@ -10,6 +10,7 @@ from pathlib import Path
 
 import requests
 
+from tests import servers
 from tests.host.conftest import RunInHost
 
 _SECONDS = 60
@@ -26,13 +27,6 @@ def lines_until(process: subprocess.Popen[str], part: str) -> list[str]:
     raise AssertionError(f"no line with {part!r} in {lines}")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -41,7 +35,7 @@ def is_open(port: int) -> bool:
 def test_sandbox_and_worker_run_until_ctrl_c(
     run_in_host: RunInHost, host_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    port = free_port()
+    port = servers.free_port()
     environment = {**host_environment, "DJANGO_SETTINGS_MODULE": "variants.plain", "SANDBOX_PORT": str(port)}
     run_in_host("plain", "-m", "django", "migrate", "-v", "0")
     command = [sys.executable, "-u", "-m", "django", "feexpay_dev"]

@@ -37,6 +37,7 @@ def wait_for_status(sandbox: RunningSandbox, reference: str, status: str) -> dic
 
 
 def search_history(sandbox: RunningSandbox, **changes: Any) -> requests.Response:
-    today = time.strftime("%Y-%m-%d", time.gmtime())
-    body = {"start_date": today, "end_date": today, "shop": SHOP_ID} | changes
+    """Search today and the day before, because a payment may be made right before midnight."""
+    yesterday, today = (time.strftime("%Y-%m-%d", time.gmtime(at)) for at in (time.time() - 86_400, time.time()))
+    body = {"start_date": yesterday, "end_date": today, "shop": SHOP_ID} | changes
     return sandbox.post("/api/transactions/history", json=body, headers=BEARER)

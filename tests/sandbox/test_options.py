@@ -27,7 +27,7 @@ def _read(arguments: list[str], environ: dict[str, str] | None = None) -> Option
 
 
 def _run(*arguments: str, program: tuple[str, ...] = ("-m", "django_feexpay.sandbox")) -> tuple[int, str]:
-    done = subprocess.run([sys.executable, *program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, *program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
     return done.returncode, done.stderr
 
 
@@ -164,6 +164,6 @@ def test_sandbox_imports_no_django_and_no_gateway() -> None:
         "print([m for m in sys.modules if m == 'django' or m.startswith('django_feexpay.gateway')])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout == "[]\n"
