@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from django_feexpay.sandbox.cli import add_arguments, read_options
+from django_feexpay.sandbox.cli import add_arguments, main, read_options
 from django_feexpay.sandbox.fault_settings import FaultSettings
 from django_feexpay.sandbox.options import Options
 from tests.sandbox.feexpay import collect
@@ -89,10 +89,17 @@ def test_arguments_override_the_environment() -> None:
         "--public-url=sandbox.test",
     ],
 )
-def test_invalid_option_is_refused_with_its_name(argument: str) -> None:
-    code, words = _run(argument)
+def test_invalid_option_is_refused_with_its_name(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([argument])
+    assert ended.value.code == 2
+    assert argument.partition("=")[0] in capsys.readouterr().err
+
+
+def test_program_with_an_invalid_option_ends_without_a_traceback() -> None:
+    code, words = _run("--port=http")
     assert code == 2
-    assert argument.partition("=")[0] in words
+    assert "--port" in words
     assert "Traceback" not in words
 
 

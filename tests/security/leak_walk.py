@@ -279,7 +279,7 @@ def walk_background() -> None:
         met.set()
         bug()
 
-    with patch("django_feexpay.payments.reconcile.reconcile", bug_in_a_sweep), Worker() as worker:
+    with patch("django_feexpay.background.worker.reconcile_claimed", bug_in_a_sweep), Worker() as worker:
         django_feexpay.start_payment(user=user, provider="mtn_bj", amount=3001, phone=canaries.PAYER.digits)
         worker.run(met, seconds=60)
     assert met.is_set(), "no sweep met the bug"
