@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -270,16 +271,32 @@ def _await(url: str, processes: Processes) -> None:
 
 
 def free_ports(wanted: int) -> tuple[int, int]:
-    """Free ports for the shop and the sandbox. Raises DemoError when the wanted port is taken."""
-    with socket.socket() as shop, socket.socket() as sandbox:
+    """Free ports for the shop (0: any) and the sandbox. Raises DemoError when the wanted port is taken.
+
+    Both servers listen only seconds later. So no port is one of those from 32,768 on, which the system gives meanwhile
+    to outgoing connections.
+    """
+    chosen: list[int] = []
+    with ExitStack() as held:
+        for port in (wanted, 0):
+            some = random.sample(range(10_000, 32_768), 100)  # noqa: S311 -- not for secrets
+            chosen.append(_bound([port] if port else [one for one in some if one not in chosen], held))
+    return chosen[0], chosen[1]
+
+
+def _bound(candidates: Sequence[int], held: ExitStack) -> int:
+    """The first port that is free; it stays taken until `held` is closed. Raises DemoError if there is none."""
+    for port in candidates:
+        probe = held.enter_context(socket.socket())
         # As the servers do: a port with connections in TIME_WAIT counts as free.
-        shop.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            shop.bind((HOST, wanted))
+            probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
-            raise DemoError(f"port {wanted} is not available: {error}") from error
-        sandbox.bind((HOST, 0))
-        return shop.getsockname()[1], sandbox.getsockname()[1]
+            problem = DemoError(f"port {port} is not available: {error}")
+        else:
+            return port
+    raise problem
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pwd
+import random
 import secrets
 import shutil
 import signal
@@ -20,12 +21,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypedDict
 
-START_SECONDS = 30
+START_SECONDS = 60
 WATCHER = Path(__file__).with_name("watcher.py")
+_given_ports: set[int] = set()
 
 # The data is needed for one run only, so no commit waits for the disk. Some tests use 50 connections, in each worker.
 # The password is random, so more rounds of hashing would only make each connection 8 ms slower.
@@ -200,7 +202,19 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int, folder: P
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A free port of 127.0.0.1 that no other program gets by chance before it is used.
+
+    The system gives ports from 32,768 on to outgoing connections and to servers that ask for any port. Each worker of
+    pytest-xdist has its own ports below that.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 16
+    for port in random.SystemRandom().sample(range(10_000 + worker, 32_768, 16), 200):
+        if port in _given_ports:
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free for a server
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                _given_ports.add(port)
+                return port
+    raise RuntimeError("No port of 127.0.0.1 is free.")

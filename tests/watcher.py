@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 60
 
 
 def main(folder: Path, pid_file: Path, signal_number: int) -> None:

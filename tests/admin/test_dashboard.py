@@ -19,6 +19,7 @@ from django_feexpay.admin.reason_texts import REASONS
 from django_feexpay.models import Attempt, Payment, WebhookDelivery
 from django_feexpay.payments import daily_totals, failure_reasons, webhook_rejects
 from tests.admin.conftest import StaffClient, StartPayment, deliver
+from tests.payments.fakes import Clock
 
 DASHBOARD = "/admin/feexpay/dailytotal/dashboard/"
 LINKED = re.compile(r'<a href="([^"]*/(?:payment|webhookdelivery)/\?[^"]*)">(.*?)</a>')
@@ -50,7 +51,13 @@ def move_back(payment: Payment, days: int) -> None:
 
 
 @pytest.fixture
-def counted(charged_twice: Payment, start_payment: StartPayment, start_failed: StartPayment) -> None:
+def noon(clock: Clock) -> None:
+    """No payment of this day was started on the day before."""
+    clock.at = clock.at.replace(hour=12)
+
+
+@pytest.fixture
+def counted(noon: None, charged_twice: Payment, start_payment: StartPayment, start_failed: StartPayment) -> None:
     """A success, two failures today, one three days and one ten days ago, and two that are open."""
     start_failed(phone="+229 01 97 00 00 51")
     for number, days in ((52, 3), (53, 10)):

@@ -26,7 +26,7 @@ def post(live_server: LiveServer, player: User) -> Any:
         with requests.Session() as session:
             session.trust_env = False
             session.headers.update({"Authorization": f"Bearer {token}", "Content-Type": JSON})
-            return session.post(f"{live_server.url}{BASE}{path}", timeout=20, **options)
+            return session.post(f"{live_server.url}{BASE}{path}", timeout=60, **options)
 
     return send
 

@@ -130,7 +130,7 @@ def test_parallel_reads_poll_once(player: User, caller: Caller, payment_id: str,
 
         def exchange(self, request: WireRequest) -> WireReply:
             asked.append(request.url)
-            answered.wait(20)
+            answered.wait(60)
             return model.exchange(request)
 
     def read(reader: Caller) -> Any:
@@ -147,7 +147,7 @@ def test_parallel_reads_poll_once(player: User, caller: Caller, payment_id: str,
     with ThreadPoolExecutor(8) as threads:
         reading = [threads.submit(read, reader) for reader in callers]
         for _ in range(7):
-            assert finished.acquire(timeout=20)
+            assert finished.acquire(timeout=60)
         answered.set()
         bodies = [future.result() for future in reading]
 

@@ -1,4 +1,4 @@
-"""The throttle: exactly 100 requests in any minute, per user and across processes."""
+"""The throttle: exactly as many requests in any minute or hour as allowed, per user and across processes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,10 @@ def no_cache(settings: Any) -> None:
 
 
 @pytest.mark.postgres_only
-def test_of_800_parallel_requests_exactly_the_limit_pass(player: User, configure: Configure, a_cache: None) -> None:
+def test_of_800_parallel_requests_exactly_the_limit_pass(
+    player: User, configure: Configure, a_cache: None, clock: Clock
+) -> None:
+    """All within one minute, however long the machine takes."""
     configure(RATE_LIMIT="100/min")
     callers = [Caller(player) for _ in range(16)]  # each with its own token
     together = threading.Barrier(16)
@@ -103,7 +106,10 @@ def test_of_800_parallel_requests_exactly_the_limit_pass(player: User, configure
 def test_of_800_requests_to_four_processes_exactly_the_limit_pass(
     player: User, settings: Any, request: pytest.FixtureRequest, kind: str
 ) -> None:
-    """Of a user and, in the same run, of a caller without a token. Each request names another X-Forwarded-For."""
+    """Of a user and, in the same run, of a caller without a token. Each request names another X-Forwarded-For.
+
+    The limit is one of an hour, because a busy machine may need more than a minute.
+    """
     if kind == "redis":
         settings.CACHES = redis_at(request.getfixturevalue("redis_url"))
     else:
@@ -112,7 +118,7 @@ def test_of_800_requests_to_four_processes_exactly_the_limit_pass(
     together = threading.Barrier(16)
 
     with limited_site.gunicorn(
-        workers=4, threads=4, caches=dict(django_settings.CACHES), RATE_LIMIT="100/min", NUM_PROXIES=1
+        workers=4, threads=4, caches=dict(django_settings.CACHES), RATE_LIMIT="100/hour", NUM_PROXIES=1
     ) as address:
 
         def read_fifty(number: int) -> Counter[tuple[str, int]]:

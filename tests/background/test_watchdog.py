@@ -44,8 +44,8 @@ def test_frozen_cluster_is_started_again_and_credits(
         wake(environment)
         wait_until(lambda: Attempt.objects.filter(status="pending").exists())
 
+        wait_until(lambda: len(WORKER.findall(log.read_text())) == 2)
         workers = [int(pid) for pid in WORKER.findall(log.read_text())]
-        assert len(workers) == 2
         for pid in workers:  # at least one of them is idle and holds the lock of the queue
             os.kill(pid, signal.SIGKILL)
         killed_at = time.monotonic()

@@ -27,7 +27,7 @@ from tests.payments.fakes import Clock, Recorder, now, only_attempt
 # The threads write at the same time; SQLite's test database, in memory, locks whole tables.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
-TIMEOUT_SECONDS = 20
+TIMEOUT_SECONDS = 60
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def which_payments_are_stuck(browser: Browser, site: Office) -> None:
     browser.go(_CARD, "Open for more than 15 minutes")
 
     row = browser.row(str(site.stuck.pk)[:8])
-    assert re.search(r"5\d minutes", row)
+    assert re.search(r"5\d minutes|1 hour", row)  # it was 50 minutes before the first test of the folder
     assert "FeexPay accepted it and has not been asked since." in row
 
 

@@ -134,7 +134,7 @@ def test_filtered_list_arrives_as_a_masked_file(browser: Browser, site: Office) 
 
 def downloaded(folder: Path, suffix: str) -> Path:
     """Wait for a finished file."""
-    for _turn in range(150):
+    for _turn in range(600):
         if found := [path for path in folder.iterdir() if path.suffix == suffix]:
             return found[0]
         time.sleep(0.1)

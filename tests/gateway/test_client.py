@@ -26,7 +26,7 @@ from tests.gateway.fixed_reply import (
     attempt,
     gateway_that_answers,
 )
-from tests.gateway.wire_server import Peer
+from tests.gateway.wire_server import LONG, Peer
 
 BASE = "https://gateway.invalid/api"
 ACCEPTED = {"reference": REFERENCE, "status": "PENDING"}
@@ -370,7 +370,7 @@ def test_lost_reply_to_collect_is_unknown_and_not_sent_again(serve: ServerFactor
         api_key=KEY,
         shop_id=SHOP,
         base_url=server.url,
-        timeouts=Timeouts(connect=0.5, read=0.5, total=1.0),
+        timeouts=LONG,
         sandbox_allowed=True,
     )
 

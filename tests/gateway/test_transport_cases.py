@@ -18,12 +18,10 @@ import trustme
 from django_feexpay.gateway.errors import NotSentError, OutcomeUnknownError
 from django_feexpay.gateway.transport import HttpTransport, Timeouts, WireRequest
 from tests.gateway.conftest import ServerFactory, server_context
-from tests.gateway.wire_server import DRIP_COUNT, Peer
-
-QUICK = Timeouts(connect=0.5, read=0.5, total=1.0)
+from tests.gateway.wire_server import DRIP_COUNT, LONG, SHORT, Peer
 
 
-def asking(url: str, *, fresh: bool = False, timeouts: Timeouts = QUICK) -> WireRequest:
+def asking(url: str, *, fresh: bool = False, timeouts: Timeouts = LONG) -> WireRequest:
     return WireRequest(
         method="POST",
         url=f"{url}/asked",
@@ -92,7 +90,7 @@ def test_connect_timeout_is_not_sent(transport: HttpTransport) -> None:
     listener, waiting = full_listener()
     try:
         with pytest.raises(NotSentError):
-            transport.exchange(asking(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+            transport.exchange(asking(f"http://127.0.0.1:{listener.getsockname()[1]}", timeouts=SHORT))
     finally:
         for sock in [*waiting, listener]:
             sock.close()
@@ -170,7 +168,7 @@ def test_broken_handshake_is_not_sent(
     server = serve(in_handshake)
 
     with pytest.raises(NotSentError):
-        transport.exchange(asking(server.tls_url))
+        transport.exchange(asking(server.tls_url, timeouts=SHORT if in_handshake is hangs else LONG))
 
 
 # --- the outcome is unknown --------------------------------------------------------------------
@@ -236,13 +234,17 @@ UNKNOWN_CASES: dict[str, Callable[[Peer], None]] = {
 }
 
 
+def limits_of(case: str) -> Timeouts:
+    return SHORT if case == "no answer" else LONG
+
+
 @pytest.mark.parametrize("case", UNKNOWN_CASES)
 @pytest.mark.parametrize("fresh", [True, False], ids=["fresh", "pooled"])
 def test_lost_reply_is_unknown(transport: HttpTransport, serve: ServerFactory, case: str, fresh: bool) -> None:
     server = serve(UNKNOWN_CASES[case])
 
     with pytest.raises(OutcomeUnknownError):
-        transport.exchange(asking(server.url, fresh=fresh))
+        transport.exchange(asking(server.url, fresh=fresh, timeouts=limits_of(case)))
     assert server.connection_count == 1
 
 
@@ -273,7 +275,7 @@ def test_lost_reply_over_tls_is_unknown(
     server = serve(UNKNOWN_CASES[case], tls=server_tls)
 
     with pytest.raises(OutcomeUnknownError):
-        transport.exchange(asking(server.tls_url, fresh=True))
+        transport.exchange(asking(server.tls_url, fresh=True, timeouts=limits_of(case)))
     assert len(server.requests) == 1
 
 
@@ -314,7 +316,7 @@ def test_slow_reply_ends_at_the_deadline(transport: HttpTransport, serve: Server
     server = serve(behave)
 
     with pytest.raises(OutcomeUnknownError):
-        transport.exchange(asking(server.url))
+        transport.exchange(asking(server.url, timeouts=SHORT))
 
 
 def test_slow_reply_over_tls_ends_at_the_deadline(
@@ -327,7 +329,7 @@ def test_slow_reply_over_tls_ends_at_the_deadline(
     server = serve(behave, tls=server_tls)
 
     with pytest.raises(OutcomeUnknownError):
-        transport.exchange(asking(server.tls_url))
+        transport.exchange(asking(server.tls_url, timeouts=SHORT))
 
 
 def test_slow_handshake_ends_at_the_deadline_and_is_not_sent(
@@ -347,7 +349,7 @@ def test_slow_handshake_ends_at_the_deadline_and_is_not_sent(
     server = serve(behave)
 
     with pytest.raises(NotSentError):
-        transport.exchange(asking(server.tls_url))
+        transport.exchange(asking(server.tls_url, timeouts=SHORT))
 
 
 def handshake_done(engine: ssl.SSLObject) -> bool:

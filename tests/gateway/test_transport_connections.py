@@ -18,13 +18,15 @@ from django_feexpay.gateway import transport as transport_module
 from django_feexpay.gateway.errors import NotSentError, OutcomeUnknownError
 from django_feexpay.gateway.transport import HttpTransport, Timeouts, WireRequest
 from tests.gateway.conftest import ServerFactory, server_context
-from tests.gateway.wire_server import Peer
-
-QUICK = Timeouts(connect=0.5, read=0.5, total=1.0)
+from tests.gateway.wire_server import LONG, SHORT, Peer
 
 
-def asking(url: str, *, fresh: bool = False, headers: dict[str, str] | None = None) -> WireRequest:
-    return WireRequest(method="GET", url=f"{url}/asked", headers=headers or {}, timeouts=QUICK, fresh_connection=fresh)
+def asking(
+    url: str, *, fresh: bool = False, headers: dict[str, str] | None = None, timeouts: Timeouts = LONG
+) -> WireRequest:
+    return WireRequest(
+        method="GET", url=f"{url}/asked", headers=headers or {}, timeouts=timeouts, fresh_connection=fresh
+    )
 
 
 def answers_ok(peer: Peer) -> None:
@@ -284,15 +286,25 @@ def opens_tunnel_and_closes(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize(
-    "behave", [refuses_tunnel, ignores_tunnel_request, sends_tunnel_reply_slowly, opens_tunnel_and_closes]
+    ("behave", "timeouts"),
+    [
+        (refuses_tunnel, LONG),
+        (ignores_tunnel_request, SHORT),
+        (sends_tunnel_reply_slowly, SHORT),
+        (opens_tunnel_and_closes, LONG),
+    ],
 )
 def test_failed_tunnel_is_not_sent(
-    serve: ServerFactory, client_tls: ssl.SSLContext, through_proxy: list[HttpTransport], behave: object
+    serve: ServerFactory,
+    client_tls: ssl.SSLContext,
+    through_proxy: list[HttpTransport],
+    behave: object,
+    timeouts: Timeouts,
 ) -> None:
     transport = proxied(through_proxy, serve(behave).port, client_tls)
 
     with pytest.raises(NotSentError):
-        transport.exchange(asking("https://localhost/api"))
+        transport.exchange(asking("https://localhost/api", timeouts=timeouts))
 
 
 @pytest.mark.parametrize(
@@ -377,7 +389,7 @@ def test_error_contains_neither_key_nor_number(transport: HttpTransport, serve: 
         url=server.url if answers else server.tls_url.replace("localhost", "127.0.0.1"),
         headers={"Authorization": "Bearer fp_canary_key"},
         body=b'{"phoneNumber": "2290197000050"}',
-        timeouts=QUICK,
+        timeouts=LONG if answers else SHORT,  # the peer waits for a request while the client waits for its handshake
     )
 
     with pytest.raises((NotSentError, OutcomeUnknownError)) as caught:

@@ -15,9 +15,9 @@ import urllib3.connectionpool
 
 from django_feexpay.gateway import transport as transport_module
 from django_feexpay.gateway.errors import NotSentError, OutcomeUnknownError
-from django_feexpay.gateway.transport import HttpTransport, Timeouts, WireRequest
+from django_feexpay.gateway.transport import HttpTransport, WireRequest
 from tests.gateway.conftest import ServerFactory
-from tests.gateway.wire_server import Peer
+from tests.gateway.wire_server import LONG, Peer
 
 
 def payment_request(url: str) -> WireRequest:
@@ -26,7 +26,7 @@ def payment_request(url: str) -> WireRequest:
         url=f"{url}/collect",
         headers={},
         body=b'{"amount": 5000}',
-        timeouts=Timeouts(connect=0.5, read=0.5, total=1.0),
+        timeouts=LONG,
         fresh_connection=True,
     )
 

@@ -11,6 +11,13 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Self
 
+from django_feexpay.gateway.transport import Timeouts
+
+#: Where the peer answers or closes, however slow the machine is.
+LONG = Timeouts(connect=60, read=60, total=60)
+#: Where the peer stays silent, and the time limit is what ends the request.
+SHORT = Timeouts(connect=0.5, read=0.5, total=1.0)
+
 # A slow reply takes longer than any deadline of these tests, but is valid: a client without a deadline accepts it.
 DRIP_COUNT = 200
 DRIP_SECONDS = 0.05
@@ -99,7 +106,7 @@ class WireServer:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._accepting.join(5)
+        self._accepting.join(60)
         for sock in self._open:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -116,7 +123,7 @@ class WireServer:
     def wait_until_idle(self) -> None:
         """Wait until every connection is closed."""
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
 
     def _accept(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -14,19 +15,41 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = Path(__file__).with_name("project")
 
 RunInHost = Callable[..., "subprocess.CompletedProcess[str]"]
+#: `make_once("name", make)`: the folder that `make(folder)` filled for all workers of pytest-xdist.
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """What takes seconds to make is made by the worker that needs it first; the others wait for it."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def once(name: str, make: Callable[[Path], None]) -> Path:
+        folder, complete = shared / name, shared / f"{name}.complete"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not complete.exists():
+                folder.mkdir()
+                make(folder)
+                complete.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def installed(make_once: MakeOnce) -> Path:
     """The folder into which pip installed the wheel of this repository, compiled once for all processes."""
-    folder = tmp_path_factory.mktemp("wheel")
+    return make_once("wheel", _install) / "site-packages"
+
+
+def _install(folder: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
-    target = folder / "site-packages"
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target)]
-    subprocess.run([*install, str(wheel)], check=True, capture_output=True)
-    return target
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
+    subprocess.run([*install, str(folder / "site-packages"), str(wheel)], check=True, capture_output=True)
 
 
 def environment_of_host(installed: Path, folder: Path) -> dict[str, str]:
@@ -45,13 +68,15 @@ def host_environment(installed: Path, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def migrated(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated(installed: Path, make_once: MakeOnce) -> Path:
     """The database of the variant "plain" after `migrate`. Migrating it anew takes half the time of a test."""
-    folder = tmp_path_factory.mktemp("migrated")
-    environment = {**environment_of_host(installed, folder), "DJANGO_SETTINGS_MODULE": "variants.plain"}
-    command = [sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosity=0", "--skip-checks"]
-    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    return folder / "db.sqlite3"
+
+    def migrate(folder: Path) -> None:
+        environment = {**environment_of_host(installed, folder), "DJANGO_SETTINGS_MODULE": "variants.plain"}
+        command = [sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosity=0", "--skip-checks"]
+        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+
+    return make_once("migrated", migrate) / "db.sqlite3"
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import requests
 
+from tests import servers
 from tests.host.conftest import RunInHost
 
 _SECONDS = 60
@@ -26,24 +28,15 @@ def lines_until(process: subprocess.Popen[str], part: str) -> list[str]:
     raise AssertionError(f"no line with {part!r} in {lines}")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_sandbox_and_worker_run_until_ctrl_c(
-    run_in_host: RunInHost, host_environment: dict[str, str], tmp_path: Path
-) -> None:
-    port = free_port()
+def test_sandbox_and_worker_run_until_ctrl_c(host_environment: dict[str, str], migrated: Path, tmp_path: Path) -> None:
+    port = servers.free_port()
     environment = {**host_environment, "DJANGO_SETTINGS_MODULE": "variants.plain", "SANDBOX_PORT": str(port)}
-    run_in_host("plain", "-m", "django", "migrate", "-v", "0")
+    shutil.copy(migrated, tmp_path)
     command = [sys.executable, "-u", "-m", "django", "feexpay_dev"]
     errors = tmp_path / "errors.txt"
     with (
@@ -68,8 +61,10 @@ def test_sandbox_and_worker_run_until_ctrl_c(
     assert "does not answer" not in errors.read_text(), "the worker started before the sandbox listened"
 
 
-def test_taken_port_ends_the_command(run_in_host: RunInHost, host_environment: dict[str, str]) -> None:
-    run_in_host("plain", "-m", "django", "migrate", "-v", "0")
+def test_taken_port_ends_the_command(
+    run_in_host: RunInHost, host_environment: dict[str, str], migrated: Path, tmp_path: Path
+) -> None:
+    shutil.copy(migrated, tmp_path)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django.utils import timezone
 
 from django_feexpay import conf
 from django_feexpay.models import Alert, Heartbeat
@@ -261,4 +260,3 @@ def test_two_workers_send_one_notice_outside_transactions(
     assert list(Alert.objects.values_list("fact", flat=True)) == ["worker_silent"]  # no heartbeat at all
     assert len(team.notices) == 1
     assert inside == [False]
-    assert timezone.now() - now < timedelta(minutes=2)

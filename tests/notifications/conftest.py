@@ -30,7 +30,7 @@ def notified(configure: Configure) -> None:
     configure(NOTIFICATIONS=[EMAIL])
 
 
-def use_mail_server(settings: Any, port: int, *, timeout: float = 3) -> None:
+def use_mail_server(settings: Any, port: int, *, timeout: float = 60) -> None:
     """Let Django send over SMTP, as its version wants to be told."""
     settings.DEFAULT_FROM_EMAIL = "La Boutique <pay@shop.test>"
     backend = "django.core.mail.backends.smtp.EmailBackend"

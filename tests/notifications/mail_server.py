@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import email
-import socket
 from email.message import EmailMessage
 from email.policy import default
 from typing import Any
 
 from aiosmtpd.controller import Controller
 
+from tests import servers
+
 
 class MailServer:
     """Keeps the messages that it accepted. Its port stays the same while it is stopped and started."""
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = servers.free_port()
         self.messages: list[EmailMessage] = []
         self.recipients: list[list[str]] = []
         #: The answer to RCPT TO, "" to accept.
@@ -40,7 +39,7 @@ class MailServer:
         return "250 OK"
 
     def start(self) -> None:
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, ready_timeout=60)
         self._controller.start()
 
     def stop(self) -> None:

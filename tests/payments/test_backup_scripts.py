@@ -84,9 +84,16 @@ def test_scripts_back_up_restore_verify_and_tell_the_shop(
 ) -> None:
     for _ in range(3):
         settled(begin, gateway)
-    ages = {"old": 13, "week": 20, "same-week": 19, "ended": 80}
-    for name, days in ages.items():
-        at = (timezone.now() - timedelta(days=days)).timestamp()
+    now = timezone.now()
+    monday = now - timedelta(days=21 + now.weekday())  # of a week that has no daily dumps any more
+    times = {
+        "old": now - timedelta(days=13),
+        "week": monday,
+        "same-week": monday + timedelta(days=1),
+        "ended": now - timedelta(days=80),
+    }
+    for name, made_at in times.items():
+        at, days = made_at.timestamp(), (now - made_at).days
         for path in (folder / f"shop-{100 - days:03}-{name}.dump", folder / f"shop-{100 - days:03}-{name}.dump.sha256"):
             path.touch()
             os.utime(path, (at, at))
@@ -95,9 +102,7 @@ def test_scripts_back_up_restore_verify_and_tell_the_shop(
     assert made.returncode == 0, made.stderr
     dump = max(folder.glob("shop-2*.dump"))
     assert stat.S_IMODE(dump.stat().st_mode) == 0o600
-    left = {path.name.split("-", 2)[-1] for path in folder.glob("shop-0*.dump")}
-    assert {"old.dump", "week.dump"} <= left
-    assert "ended.dump" not in left
+    assert {path.name.split("-", 2)[-1] for path in folder.glob("shop-0*.dump")} == {"old.dump", "week.dump"}
 
     tested = run("restore-test.sh")
     assert tested.returncode == 0, tested.stdout + tested.stderr

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -14,7 +15,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from django_feexpay import failpoints
-from django_feexpay.models import Credit, Payment
+from django_feexpay.models import Attempt, Credit, OutboxMessage, Payment
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import (
@@ -149,10 +150,20 @@ def test_attempt_of_a_process_killed_with_signal_9_is_not_resent(
 
 
 def _work_until_idle(clock: Clock) -> None:
-    """Run only the worker, for half an hour."""
-    for _ in range(60):
-        clock.advance(30)
+    """Run only the worker, for half an hour: whenever a poll or a delivery is due."""
+    ends_at = clock.at + timedelta(minutes=30)
+    for _ in range(200):
+        due = [*_due(Attempt, "next_poll_at"), *_due(OutboxMessage, "next_delivery_at")]
+        if not due or min(due) > ends_at:
+            clock.advance_to(ends_at)
+            return
+        clock.advance_to(min(due))
         sweep()
+    raise AssertionError(f"still due after 200 sweeps: {due}")
+
+
+def _due(model: type[Attempt | OutboxMessage], column: str) -> list[datetime]:
+    return list(model.objects.exclude(**{column: None}).values_list(column, flat=True))
 
 
 def _url_of_test_database() -> str:

@@ -282,14 +282,14 @@ def test_rotation_neither_waits_for_a_payment_nor_brings_back_what_was_erased(co
             with transaction.atomic():
                 Attempt.objects.select_for_update().get(pk=held.attempt.pk)
                 is_held.set()
-                may_go.wait(20)
+                may_go.wait(60)
                 erase_number(held)
         finally:
             connection.close()
 
     thread = threading.Thread(target=settle)
     thread.start()
-    assert is_held.wait(20)
+    assert is_held.wait(60)
     try:
         done = key_rotation.rotate()
     finally:

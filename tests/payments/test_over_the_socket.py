@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,6 +11,7 @@ from django.contrib.auth.models import User
 
 import django_feexpay
 from django_feexpay.models import Attempt, Credit, Payment
+from tests import servers
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fakes import Clock, Recorder, moves, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
 from tests.sandbox.running import RunningSandbox, run_sandbox
@@ -172,7 +172,7 @@ def test_queued_payment_is_sent_by_the_worker_and_settles(
 
 
 def test_unreachable_gateway_gets_the_payment_later(begin: Begin, clock: Clock, configure: Configure) -> None:
-    port = _free_port()
+    port = servers.free_port()
     configure(BASE_URL=f"http://127.0.0.1:{port}/api")
 
     payment = begin()
@@ -185,13 +185,6 @@ def test_unreachable_gateway_gets_the_payment_later(begin: Begin, clock: Clock, 
         sandbox.approve(str(only_attempt(payment).gateway_reference))
         assert sweep_until_final(payment, clock).status == "successful"
         assert (sandbox.prompts(), sandbox.charges(), Credit.objects.count()) == (1, 1, 1)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("code", ["400", "429", "500", "503"])

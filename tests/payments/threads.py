@@ -15,7 +15,7 @@ Value = TypeVar("Value")
 
 def at_once(count: int, work: Callable[[int], Value]) -> list[Value | Exception]:
     """Run `work(0)` … `work(count - 1)` at the same time; return what each returned or raised."""
-    gate = threading.Barrier(count, timeout=30)
+    gate = threading.Barrier(count, timeout=60)
 
     def run(number: int) -> Value | Exception:
         try:
@@ -31,11 +31,13 @@ def at_once(count: int, work: Callable[[int], Value]) -> list[Value | Exception]
 
 
 def wait_for_a_blocked_connection() -> None:
-    """Wait until another connection to this database waits for a lock. Works inside a transaction, as it reads
-    `pg_locks` anew each time. Raises AssertionError if none does within half a minute.
+    """Wait until another connection waits for a lock that this one holds. Raises AssertionError after a minute.
+
+    Works inside a transaction, as it reads `pg_locks` anew each time. Other tests use other databases of the same
+    server, so a connection that waits for them does not count.
     """
-    blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
-    give_up_at = time.monotonic() + 30
+    blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+    give_up_at = time.monotonic() + 60
     while time.monotonic() < give_up_at:
         with connection.cursor() as cursor:
             cursor.execute(blocked)

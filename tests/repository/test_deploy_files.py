@@ -88,8 +88,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"first\n")
         if self.path.endswith("/events/"):
-            self.server.upstream.go_on.wait(10)
-            self.wfile.write(b"second\n")
+            was_read = self.server.upstream.go_on.wait(60)
+            self.wfile.write(b"second\n" if was_read else b"nobody read the first line\n")
 
     do_POST = do_GET
 
@@ -144,8 +144,8 @@ class Running:
     ) -> Iterator[HTTPResponse]:
         """The answer while it arrives. Only the site's own authority is trusted."""
         trusted = ssl.create_default_context(cafile=str(self.site.folder / "authority.pem"))
-        connection = HTTPSConnection(HOST, self.site.https_port, context=trusted, timeout=10)
-        plain = socket.create_connection(("127.0.0.1", self.site.https_port), 10, source_address=(source, 0))
+        connection = HTTPSConnection(HOST, self.site.https_port, context=trusted, timeout=120)
+        plain = socket.create_connection(("127.0.0.1", self.site.https_port), 120, source_address=(source, 0))
         with trusted.wrap_socket(plain, server_hostname=HOST) as connection.sock:
             connection.request("GET" if body is None else "POST", path, body, {"Host": HOST, **(headers or {})})
             with connection.getresponse() as response:
@@ -187,7 +187,7 @@ def test_old_tls_is_refused(running: Running) -> None:
     old.set_ciphers("ALL:@SECLEVEL=0")
 
     with (
-        socket.create_connection(("127.0.0.1", running.site.https_port), 10) as plain,
+        socket.create_connection(("127.0.0.1", running.site.https_port), 120) as plain,
         pytest.raises(ssl.SSLError, match="(?i)alert|protocol"),
     ):
         old.wrap_socket(plain, server_hostname=HOST)

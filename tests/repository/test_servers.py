@@ -80,4 +80,4 @@ def test_server_is_gone_after_its_starter_was_killed(name: str, temporary_folder
 
         starter.kill()
 
-    assert gone_within(url, temporary_folder, seconds=20)
+    assert gone_within(url, temporary_folder, seconds=120)

@@ -42,7 +42,7 @@ def test_window_gets_the_address_of_the_shop(tmp_path: Path) -> None:
     with Processes(tmp_path, {}) as processes:
         demo._open_window(running(tmp_path), processes, fake_python(tmp_path, 0))
         for child in processes._children:
-            child.process.wait(20)
+            child.process.wait(60)
         processes.check()
 
     assert "feexpay_client http://127.0.0.1:4711" in (tmp_path / "started").read_text()

@@ -36,7 +36,14 @@ def wait_for_status(sandbox: RunningSandbox, reference: str, status: str) -> dic
     raise AssertionError(f"{reference} did not become {status}: {status_of(sandbox, reference)}")
 
 
+def sent_statuses(sandbox: RunningSandbox, reference: str) -> list[str]:
+    """The statuses of a payment's webhooks, in the order in which they are due. They may arrive in another order."""
+    answer = sandbox.get(f"/control/payments/{reference}/webhooks")
+    return [webhook["body"]["status"] for webhook in answer.json()["webhooks"]]
+
+
 def search_history(sandbox: RunningSandbox, **changes: Any) -> requests.Response:
-    today = time.strftime("%Y-%m-%d", time.gmtime())
-    body = {"start_date": today, "end_date": today, "shop": SHOP_ID} | changes
+    """Search today and the day before, because a payment may be made right before midnight."""
+    yesterday, today = (time.strftime("%Y-%m-%d", time.gmtime(at)) for at in (time.time() - 86_400, time.time()))
+    body = {"start_date": yesterday, "end_date": today, "shop": SHOP_ID} | changes
     return sandbox.post("/api/transactions/history", json=body, headers=BEARER)

@@ -92,7 +92,7 @@ def test_call_without_the_key_is_unauthorized(
     sandbox: RunningSandbox, method: str, path: str, authorization: str | None
 ) -> None:
     headers = {} if authorization is None else {"Authorization": authorization.encode()}
-    answer = sandbox.session.request(method, sandbox.base_url + path, headers=headers, json={}, timeout=10)
+    answer = sandbox.session.request(method, sandbox.base_url + path, headers=headers, json={}, timeout=60)
     assert answer.status_code == 401
     assert answer.json() == {
         "success": False,
@@ -251,7 +251,7 @@ def test_status_without_a_reference_gets_400(sandbox: RunningSandbox, end: str) 
     ],
 )
 def test_unknown_path_is_refused_as_by_feexpay(sandbox: RunningSandbox, method: str, path: str) -> None:
-    answer = sandbox.session.request(method, sandbox.base_url + path, timeout=10)
+    answer = sandbox.session.request(method, sandbox.base_url + path, timeout=60)
     assert answer.status_code == 404
     assert answer.json() == {"message": f"Cannot {method} {path}", "error": "Not Found", "statusCode": 404}
 

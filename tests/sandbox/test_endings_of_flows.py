@@ -56,7 +56,7 @@ def _hosted(sandbox: RunningSandbox, ending: str) -> object:
     body = {"shop": SHOP_ID, "amount": 5000, "paymentMethod": "CARD", "range": 1, "expireIn": 30}
     url = sandbox.post("/api/feexlinks/generate", json=body, headers=BEARER).json()["urlPay"]
     form = {"choice": "pay", "method": "VISA", "ending": ending}
-    return sandbox.session.post(url, data=form, timeout=10, allow_redirects=False)
+    return sandbox.session.post(url, data=form, timeout=60, allow_redirects=False)
 
 
 FLOWS = {"push": _push, "one step": _one_step, "two steps": _two_steps, "redirect": _redirect, "hosted": _hosted}

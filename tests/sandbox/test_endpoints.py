@@ -220,8 +220,8 @@ def test_payout_needs_an_allowed_ip_address(sandbox: RunningSandbox) -> None:
 
 
 def _request_export(sandbox: RunningSandbox) -> requests.Response:
-    today = time.strftime("%Y-%m-%d", time.gmtime())
-    body = {"start_date": today, "end_date": today, "shop": SHOP_ID}
+    yesterday, today = (time.strftime("%Y-%m-%d", time.gmtime(at)) for at in (time.time() - 86_400, time.time()))
+    body = {"start_date": yesterday, "end_date": today, "shop": SHOP_ID}
     return sandbox.post("/api/transactions/history/async", json=body, headers=BEARER)
 
 

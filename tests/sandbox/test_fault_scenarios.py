@@ -13,9 +13,9 @@ import requests
 
 from django_feexpay.sandbox.fault_scenarios import FAULT_DETAILS, FAULT_SCENARIOS, FAULTS
 from django_feexpay.sandbox.fault_settings import every_setting
-from tests.sandbox.feexpay import BEARER, collect
+from tests.sandbox.feexpay import collect, search_history
 from tests.sandbox.receiver import Receiver
-from tests.sandbox.running import ROOT, SHOP_ID, RunningSandbox, run_sandbox
+from tests.sandbox.running import ROOT, RunningSandbox, run_sandbox
 
 NAMES = list(FAULT_SCENARIOS)
 
@@ -43,9 +43,7 @@ def _scenarios_on(sandbox: RunningSandbox) -> list[str]:
 
 
 def _history(sandbox: RunningSandbox) -> list[str]:
-    today = time.strftime("%Y-%m-%d", time.gmtime())
-    body = {"shop": SHOP_ID, "start_date": today, "end_date": today}
-    answer = sandbox.post("/api/transactions/history", json=body, headers=BEARER)
+    answer = search_history(sandbox)
     assert answer.status_code == 200
     return [row["reference"] for row in answer.json()["data"]]
 

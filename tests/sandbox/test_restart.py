@@ -62,7 +62,7 @@ def test_webhook_interrupted_by_a_kill_is_sent_again(tmp_path: Path) -> None:
     may_answer = threading.Event()
 
     def answer_late(_received: object) -> int:
-        may_answer.wait(10)
+        may_answer.wait(60)
         return 200
 
     with receive_webhooks() as shop:
@@ -91,7 +91,7 @@ def test_signal_stops_the_sandbox_cleanly(signal_number: signal.Signals, capfd: 
     with run_sandbox() as sandbox:
         collect(sandbox, "05")
         sandbox.process.send_signal(signal_number)
-        assert sandbox.process.wait(timeout=10) == 0
+        assert sandbox.process.wait(timeout=60) == 0
     assert capfd.readouterr().err == ""
 
 

@@ -140,7 +140,7 @@ def test_slow_shop_delays_no_other_webhook(own_shop: Receiver) -> None:
     may_answer = threading.Event()
 
     def answer_late(_received: object) -> int:
-        may_answer.wait(10)
+        may_answer.wait(60)
         return 200
 
     own_shop.answer = answer_late

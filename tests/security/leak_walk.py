@@ -272,9 +272,17 @@ def walk_admin() -> None:
 def walk_background() -> None:
     """A sweep that fails, a receiver that fails, a worker process and a cluster."""
     user = User.objects.get(username="ama")
-    with patch("django_feexpay.payments.reconcile.reconcile", bug):
+    met = threading.Event()
+
+    def bug_in_a_sweep(*args: object, **kwargs: object) -> Any:
+        del args, kwargs  # as above
+        met.set()
+        bug()
+
+    with patch("django_feexpay.background.worker.reconcile_claimed", bug_in_a_sweep), Worker() as worker:
         django_feexpay.start_payment(user=user, provider="mtn_bj", amount=3001, phone=canaries.PAYER.digits)
-        sweep(2.5)
+        worker.run(met, seconds=60)
+    assert met.is_set(), "no sweep met the bug"
     tasks.schedule()
     async_task("django_feexpay.background.tasks.sweep", "no time")  # fails, and its traceback is kept
     django_feexpay.start_payment(user=user, provider="mtn_bj", amount=3002, phone=canaries.PAYER.digits)

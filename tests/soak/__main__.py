@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -52,8 +51,7 @@ def main() -> int:
 def _soak(drawn: plan.Plan, folder: Path, database_url: str, timeout_seconds: float) -> int:
     _make_durable(database_url)
     secret = secrets.token_hex(32)
-    shop_port, sandbox_port = _free_ports()
-    shop, sandbox = f"http://{HOST}:{shop_port}", f"http://{HOST}:{sandbox_port}"
+    shop, sandbox = (f"http://{HOST}:{servers.free_port()}" for _ in range(2))
     environment = _environment(drawn, folder, database_url, shop, sandbox, secret)
     os.environ.clear()
     os.environ.update(environment)
@@ -123,13 +121,6 @@ def _environment(
         "FEEXPAY_SANDBOX_WEBHOOK_MODE": "hmac",
         "FEEXPAY_SANDBOX_WEBHOOK_SECRET": secret,
     }
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as shop, socket.socket() as sandbox:
-        shop.bind((HOST, 0))
-        sandbox.bind((HOST, 0))
-        return shop.getsockname()[1], sandbox.getsockname()[1]
 
 
 if __name__ == "__main__":

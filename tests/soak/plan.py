@@ -24,8 +24,9 @@ PREFIXES = {"mtn_bj": "0161", "moov_bj": "0145", "celtiis_bj": "0140", "togocom_
 PAGE_PROVIDER = "visa"
 _CANARY_DIGITS = "7394"
 
-#: A number of this soak in any usual format. Within a longer run of hexadecimal digits it is a coincidence.
-CANARY = r"(?<![0-9a-fA-F])[0-9 .+-]{0,8}(?:61|45|40|90|65)[ .-]?73[ .-]?94[ .-]?[0-9]{2}(?![0-9a-fA-F])"
+#: A number of this soak in any usual format. Within a longer run of hexadecimal digits it is a coincidence, and also
+#: in a time: one of 300,000 ends with 40.7394 or 45.7394 and two more digits.
+CANARY = r"(?<![0-9a-fA-F])(?<![0-9]{2}:)[0-9 .+-]{0,8}(?:61|45|40|90|65)[ .-]?73[ .-]?94[ .-]?[0-9]{2}(?![0-9a-fA-F])"
 
 #: Endings with their weights. The payer decides for 50, 04 and 14.
 _ENDINGS = {

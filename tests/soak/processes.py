@@ -15,7 +15,7 @@ from typing import Self
 
 # Ends the module it runs when the pipe to us closes, so that a killed program leaves no process behind.
 _CHILD = Path(__file__).resolve().parents[2] / "sample_project" / "demo_child.py"
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

@@ -67,9 +67,15 @@ def test_every_number_is_recognised_in_any_format(provider: str) -> None:
     number = next(p for p in plan.draw(1, 200).purchases if p.provider == provider).phone()
     spaced = " ".join(number[start : start + 2] for start in range(0, len(number), 2))
 
-    assert all(plan.is_canary(f"to {text}, please") for text in (number, spaced, f"+229{number}", f'"{number}"'))
+    assert all(
+        plan.is_canary(f"to {text}, please")
+        for text in (number, spaced, f"+229{number}", f'"{number}"', f'{{"x":{number}}}')
+    )
 
 
-@pytest.mark.parametrize("text", ["d0617394-50aa", "cafe61739450", "617394", "+229 01 •• •• •• 50", "61:73:94.50"])
+@pytest.mark.parametrize(
+    "text",
+    ["d0617394-50aa", "cafe61739450", "617394", "+229 01 •• •• •• 50", "61:73:94.50", "2026-11-30 07:11:45.739412+00"],
+)
 def test_coincidence_is_not_a_number(text: str) -> None:
     assert not plan.is_canary(text)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 DEPLOY = Path(__file__).resolve().parents[2] / "sample_project" / "deploy"
 HOST = "shop.example"
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 
 _MAIN = """
 worker_processes 1;

@@ -65,7 +65,7 @@ class GameWindow:
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
 
 
 @contextmanager
@@ -94,4 +94,4 @@ def game_window(display: str, server: RealServer, player: str, home: Path) -> It
         raise
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)

@@ -20,6 +20,8 @@ ROOT = HERE.parents[2]
 #: The interpreter of the server's environment.
 SERVER_PYTHON = Path(os.environ.get("FEEXPAY_SERVER_PYTHON", ROOT / ".venv" / "bin" / "python"))
 API = "/api/v1/payments/feexpay/"
+#: The shop may be slow on a busy machine.
+_http = httpx.Client(timeout=60)
 
 
 @dataclass
@@ -38,7 +40,7 @@ class RealServer:
     def history(self, player: str) -> list[dict[str, Any]]:
         """The player's payments in the shop."""
         headers = {"Authorization": f"Bearer {self.tokens[player]}"}
-        rows: list[dict[str, Any]] = httpx.get(f"{self.shop}{API}history/", headers=headers).json()["results"]
+        rows: list[dict[str, Any]] = _http.get(f"{self.shop}{API}history/", headers=headers).json()["results"]
         return rows
 
     def references(self, player: str) -> list[str]:
@@ -48,17 +50,17 @@ class RealServer:
     def coins_of(self, player: str) -> int:
         """The player's balance in the shop."""
         headers = {"Authorization": f"Bearer {self.tokens[player]}"}
-        coins: int = httpx.get(f"{self.shop}/api/v1/shop/balance/", headers=headers).json()["coins"]
+        coins: int = _http.get(f"{self.shop}/api/v1/shop/balance/", headers=headers).json()["coins"]
         return coins
 
     def at_sandbox(self, reference: str) -> dict[str, Any]:
         """A payment at the sandbox gateway."""
-        row: dict[str, Any] = httpx.get(f"{self.sandbox}/control/payments/{reference}").json()
+        row: dict[str, Any] = _http.get(f"{self.sandbox}/control/payments/{reference}").json()
         return row
 
     def charges(self) -> int:
         """Number of charges at the gateway, for all players."""
-        total: int = httpx.get(f"{self.sandbox}/control/payments").json()["charges"]
+        total: int = _http.get(f"{self.sandbox}/control/payments").json()["charges"]
         return total
 
     def charges_of(self, player: str) -> int:
@@ -69,7 +71,7 @@ class RealServer:
         """Approve the player's pending payments."""
         for row in self.history(player):
             if row["status"] == "pending" and row["reference"]:
-                httpx.post(f"{self.sandbox}/control/payments/{row['reference']}/approve").raise_for_status()
+                _http.post(f"{self.sandbox}/control/payments/{row['reference']}/approve").raise_for_status()
 
     def command(self, command: str) -> None:
         """Run `stop shop` or `start shop` and wait until it is done."""
@@ -101,7 +103,7 @@ def start_real_server(players: int) -> Iterator[RealServer]:
             yield RealServer(process, **json.loads(line))
         finally:
             process.stdin.close()
-            process.wait(30)
+            process.wait(60)
             process.stdout.close()
 
 

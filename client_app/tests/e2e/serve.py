@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,13 +16,13 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 sys.path.insert(0, str(ROOT / "sample_project"))
 
-from demo import HOST, Demo, start_shop  # noqa: E402 -- the line above makes it importable
+from demo import Demo, free_ports, start_shop  # noqa: E402 -- the line above makes it importable
 from demo_http import answers, wait_for  # noqa: E402
 from demo_processes import Processes  # noqa: E402
 
 
 def main(folder: Path, players: int) -> None:
-    demo = Demo(folder, _free_port(), _free_port())
+    demo = Demo(folder, *free_ports(0))
     password = secrets.token_urlsafe(12)
     environment = demo.environment() | {
         "PYTHONPATH": str(HERE),
@@ -53,13 +52,6 @@ def main(folder: Path, players: int) -> None:
 def _open(shop: Processes, demo: Demo) -> None:
     start_shop(demo, shop)
     wait_for("the shop", lambda: answers(f"{demo.shop}/api/v1/shop/packs/"), seconds=60.0)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _say(text: str) -> None:

@@ -45,7 +45,7 @@ def test_payment_by_keyboard_and_mouse_in_a_real_window(display: str, tmp_path: 
             raise
         finally:
             client.terminate()
-            client.wait(10)
+            client.wait(60)
 
 
 def _pay(user: DesktopUser, shop: FakeShop) -> None:

@@ -19,16 +19,10 @@ HOST = "127.0.0.1"
 GIVE_UP_SECONDS = 60
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-SITE_PORT, SANDBOX_PORT = free_port(), free_port()
-SITE = f"http://{HOST}:{SITE_PORT}"
-os.environ["SANDBOX_PORT"] = str(SANDBOX_PORT)
+# Both servers use a socket that listens from here on: their ports stay theirs, and requests wait until they answer.
+SITE_LISTENER, SANDBOX_LISTENER = socket.create_server((HOST, 0)), socket.create_server((HOST, 0))
+SITE = f"http://{HOST}:{SITE_LISTENER.getsockname()[1]}"
+os.environ["SANDBOX_PORT"] = str(SANDBOX_LISTENER.getsockname()[1])
 
 import django  # noqa: E402 -- the settings read the port
 
@@ -61,30 +55,24 @@ def serve_site() -> None:
     if settings.SERVER == "asgi":
         from django.core.asgi import get_asgi_application
 
-        uvicorn.run(get_asgi_application(), host=HOST, port=SITE_PORT, log_level="error", lifespan="off")
+        uvicorn.Server(uvicorn.Config(get_asgi_application(), log_level="error", lifespan="off")).run([SITE_LISTENER])
         return
     from django.core.wsgi import get_wsgi_application
 
-    server = ThreadedWSGIServer((HOST, SITE_PORT), SilentHandler)
+    server = ThreadedWSGIServer(SITE_LISTENER.getsockname(), SilentHandler, bind_and_activate=False)
+    server.socket.close()
+    server.socket = SITE_LISTENER
+    server.server_name, server.server_port = SITE_LISTENER.getsockname()
+    server.setup_environ()
     server.set_app(get_wsgi_application())
     server.serve_forever()
 
 
 def serve_sandbox() -> None:
     webhook_url = f"{SITE}{settings.PREFIX}webhook/"
-    options = Options(port=SANDBOX_PORT, webhook_url=webhook_url, time_scale=0.01)
+    options = Options(port=int(os.environ["SANDBOX_PORT"]), webhook_url=webhook_url, time_scale=0.01)
     store = Store(Path(os.environ["HOST_FOLDER"]) / "sandbox.sqlite3")
-    uvicorn.run(build_app(options, store), host=HOST, port=SANDBOX_PORT, log_level="error")
-
-
-def wait_for_port(port: int) -> None:
-    give_up_at = time.monotonic() + GIVE_UP_SECONDS
-    while time.monotonic() < give_up_at:
-        with socket.socket() as probe:
-            if probe.connect_ex((HOST, port)) == 0:
-                return
-        time.sleep(0.02)
-    raise TimeoutError(f"nothing listens on port {port}")
+    uvicorn.Server(uvicorn.Config(build_app(options, store), log_level="error")).run([SANDBOX_LISTENER])
 
 
 def signed_in(user: Any) -> requests.Session:
@@ -135,9 +123,8 @@ def admin_pages(session: requests.Session) -> list[int]:
 def main() -> None:
     call_command("migrate", run_syncdb=True, verbosity=0)
     user = get_user_model().objects.create_superuser("ama@shop.example", password="secret")
-    for serve, port in ((serve_site, SITE_PORT), (serve_sandbox, SANDBOX_PORT)):
+    for serve in (serve_site, serve_sandbox):
         threading.Thread(target=serve, daemon=True).start()
-        wait_for_port(port)
     session = signed_in(user)
     api = SITE + settings.PREFIX
     by_view, by_api = Order.objects.create(price=500), Order.objects.create(price=700)
