@@ -93,6 +93,13 @@ def _incident(incident: Incident, charge: RefundableCharge, request: HttpRequest
         text = format_html(
             _("{} are missing. Decide whether the buyer keeps the goods, then close the incident."), owed
         )
+    elif incident.kind == Incident.Kind.PAYOUT_UNDONE:
+        title = _("FeexPay undid a payout")
+        text = _("The payer has the money again. Close the incident.")
+        if charge.owed > 0:
+            text = format_html(
+                _("{} did not stay with the payer. Look in FeexPay's dashboard, then pay the payer back."), owed
+            )
     elif charge.owed > 0:
         title = _("The payer was charged twice")
         text = format_html(_("{} are owed to the payer. FeexPay's reference: {}."), owed, charge.reference or "–")
