@@ -100,7 +100,7 @@ def test_times_are_the_shops_whatever_zone_the_host_has_activated(
 
 
 @pytest.mark.parametrize(
-    ("language", "written"), [("en", "28 November 2026, 00:30"), ("fr", "28 novembre 2026 à 00 h 30")]
+    ("language", "written"), [("en", "28 November 2026, 00:30"), ("fr", "28 novembre 2026 à\u00a000\u00a0h\u00a030")]
 )
 def test_message_to_the_team_writes_the_time_of_the_shop(language: str, written: str) -> None:
     row = Alert(fact="reversals", severity="critical", value=1, opened_at=LATE, seen_at=LATE)
