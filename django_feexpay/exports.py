@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from django.db.models import OuterRef, Subquery, Sum
+from django.db.models import OuterRef, QuerySet, Subquery, Sum
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce
 from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
@@ -21,7 +22,7 @@ from django_feexpay import conf
 from django_feexpay.catalogue.money import show_rate
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.lifecycle import Status, detail, public
-from django_feexpay.models import Refund
+from django_feexpay.models import Incident, Refund
 from django_feexpay.models.payment import PaymentQuerySet
 from django_feexpay.table_files import (
     XLSX_MAX_ROWS,
@@ -129,10 +130,18 @@ def _slices(payments: PaymentQuerySet) -> Iterator[list[tuple[Any, ...]]]:
         part = list(ordered.older_than(created_at, pk).values_list(*_READ)[:_SLICE])
 
 
-def refunded_sum() -> Coalesce:
-    """What went back to the payer, second charges included. A subquery: a join would need a GROUP BY of all columns."""
-    recorded = Refund.objects.filter(payment=OuterRef("pk"), state=Refund.State.RECORDED).order_by()
-    return Coalesce(Subquery(recorded.values("payment").annotate(total=Sum("amount")).values("total")), 0)
+def refunded_sum() -> CombinedExpression:
+    """What went back to the payer, second charges included, without the payouts that FeexPay undid.
+
+    Subqueries: a join would need a GROUP BY of all columns.
+    """
+    undone = Incident.objects.filter(payment=OuterRef("pk"), kind=Incident.Kind.PAYOUT_UNDONE)
+    recorded = Refund.objects.filter(payment=OuterRef("pk"), state=Refund.State.RECORDED)
+    return _sum_of(recorded) - _sum_of(undone.exclude(resolution=Incident.Resolution.NO_MONEY_LOST))
+
+
+def _sum_of(rows: QuerySet[Any]) -> Coalesce:
+    return Coalesce(Subquery(rows.order_by().values("payment").annotate(total=Sum("amount")).values("total")), 0)
 
 
 def _row(read: tuple[Any, ...]) -> Row:

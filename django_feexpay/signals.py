@@ -37,6 +37,11 @@ waits for a second person. `payment.refunds.get(event_id=event_id)` is the refun
 be of a second charge that was never credited (`credited` is False). The payment stays `successful`. Money that FeexPay
 takes back by itself is `payment_reversed`."""
 
+payout_undone = Signal()
+"""FeexPay paid a refund out and undid the payout later: the payer does not have the money. Sent once for each payout,
+after a poll confirmed it; a webhook alone does not. The refund stays recorded, and staff find an incident. Nothing is
+paid out again by itself."""
+
 payment_reversed = Signal()
 """FeexPay took back money that was credited. Sent once for each credit, after a poll confirmed it; a webhook alone does
 not. The credit stays and the payment stays `successful`: decide yourself whether to take back what was sold."""

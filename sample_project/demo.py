@@ -34,6 +34,7 @@ PLAYER, STAFF = "player", "staff"
 
 _START_SECONDS = 60.0
 _ONCE_SECONDS = 120.0
+_DISPLAY_SECONDS = 15.0
 _WATCH_EVERY_SECONDS = 0.2
 
 # Variables of another project must not reach the demo.
@@ -166,6 +167,8 @@ def _serve(state: Path, port: int, client: Path | None, *, with_data: bool) -> N
             _open_window(demo, processes, client)
         while True:
             processes.check()
+            for log in processes.failed_windows():
+                _say(f"The client's window has ended with an error; the demo goes on without it. Its log: {log}")
             time.sleep(_WATCH_EVERY_SECONDS)
 
 
@@ -243,12 +246,22 @@ def _has_made_up_payments(database: Path) -> bool:
 
 def _open_window(demo: Demo, processes: Processes, python: Path) -> None:
     """Open the client's window; where that is impossible, print why and go on without it."""
-    if not python.exists() or subprocess.run([python, _CLIENT_TOOL, "graphics"], check=False).returncode:  # noqa: S603 -- our own script
+    if not python.exists() or not _can_open_window(python):
         _say("The demo goes on without the client's window.\n")
         return
     home = demo.folder / "client"
     more = {"FEEXPAY_SERVER": demo.shop, "FEEXPAY_CLIENT_HOME": str(home)}
     processes.start_window("client", python.absolute(), "feexpay_client", more)
+
+
+def _can_open_window(python: Path) -> bool:
+    """Whether the client's window can open; the tool says why not. An X server far away may not answer at all."""
+    asked = [str(python), str(_CLIENT_TOOL), "window"]
+    try:
+        return not subprocess.run(asked, check=False, timeout=_DISPLAY_SECONDS).returncode  # noqa: S603 -- our own script
+    except subprocess.TimeoutExpired:
+        _say(f"The client's window could not open: the display did not answer in {_DISPLAY_SECONDS:.0f} seconds.")
+        return False
 
 
 @contextmanager

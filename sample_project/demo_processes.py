@@ -72,6 +72,13 @@ class Processes:
             if code is not None and not child.may_end:
                 raise DemoError(f"{child.name} exited (exit code {code}). Its log ends with:\n{_tail(child.log)}")
 
+    def failed_windows(self) -> list[Path]:
+        """The logs of the windows that have ended with an error since the last call."""
+        failed = [child for child in self._children if child.may_end and child.process.poll()]
+        _end(failed)
+        self._children = [child for child in self._children if child not in failed]
+        return [child.log for child in failed]
+
     def last_log_lines(self) -> str:
         """The last lines of every log."""
         return "\n".join(f"--- {child.log.name}\n{_tail(child.log)}" for child in self._children)

@@ -1,17 +1,19 @@
-"""Starts the client, or checks that it can start: `python tools/client.py graphics | run | smoke PROGRAM`.
+"""Starts the client, or checks that it can start: `python tools/client.py graphics | window | run | smoke PROGRAM`.
 
-`graphics` prints the missing Debian packages and fails if there are any. `run` starts the client. `smoke` starts a
-built client without a display and checks its screenshot. Run it with the Python of the client's environment.
+`graphics` prints the missing Debian packages and fails if there are any. `window` also fails if no display answers.
+`run` starts the client. `smoke` starts a built client without a display and checks its screenshot. Run it with the
+Python of the client's environment.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,6 +68,51 @@ def graphics() -> int:
     return 1 if missing else 0
 
 
+def has_display(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> bool:
+    """Whether a window would be seen. Without an answer SDL draws it off the screen, and no one learns of it."""
+    if platform != "linux" or environment.get("SDL_VIDEODRIVER"):
+        return True
+    return _answers_as_wayland(environment) or _answers_as_x(environment)
+
+
+def _answers_as_wayland(environment: Mapping[str, str]) -> bool:
+    name = environment.get("WAYLAND_DISPLAY", "")
+    path = Path(environment.get("XDG_RUNTIME_DIR", "")) / name
+    if not name or not path.is_absolute():
+        return False
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _answers_as_x(environment: Mapping[str, str]) -> bool:
+    """Whether the X server of DISPLAY lets us in. Xlib knows the forms of DISPLAY and the authority file."""
+    try:
+        xlib = ctypes.CDLL("libX11.so.6")
+    except OSError:
+        return False
+    xlib.XOpenDisplay.restype, xlib.XCloseDisplay.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    display = xlib.XOpenDisplay(environment.get("DISPLAY", "").encode())
+    if display:
+        xlib.XCloseDisplay(display)
+    return bool(display)
+
+
+def window() -> int:
+    """Exit code 0 if a window can open and be seen; otherwise say why not and return 1."""
+    if graphics():
+        return 1
+    if has_display():
+        return 0
+    names = [f"{name}={os.environ[name]}" for name in ("DISPLAY", "WAYLAND_DISPLAY") if os.environ.get(name)]
+    asked = " ".join(names) or "DISPLAY is not set"
+    sys.stderr.write(f"The client's window could not open: no display answers ({asked}).\n")
+    return 1
+
+
 def server() -> str:
     """The value of FEEXPAY_SERVER, otherwise the address of the running demo, otherwise ""."""
     given = os.environ.get("FEEXPAY_SERVER", "")
@@ -80,7 +127,7 @@ def run() -> int:
     if not address and "FEEXPAY_BRAND" not in os.environ:  # a brand has its own server
         sys.stderr.write("No demo is running. Start `make demo` first, or set FEEXPAY_SERVER=https://…\n")
         return 1
-    if graphics():
+    if window():
         return 1
     environment = os.environ | {"FEEXPAY_SERVER": address}
     return subprocess.call([sys.executable, "-m", "feexpay_client"], env=environment)
@@ -106,11 +153,13 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["graphics"]:
             return graphics()
+        case ["window"]:
+            return window()
         case ["run"]:
             return run()
         case ["smoke", program]:
             return smoke(Path(program).resolve())
-    sys.stderr.write("usage: tools/client.py graphics | run | smoke PROGRAM\n")
+    sys.stderr.write("usage: tools/client.py graphics | window | run | smoke PROGRAM\n")
     return 2
 
 

@@ -242,6 +242,7 @@ BOARDS: dict[str, tuple[str, list[Panel]]] = {
                 {
                     _fact("duplicate_charges"): "charged twice",
                     _fact("reversals"): "taken back",
+                    _fact("payouts_undone"): "payouts undone",
                     _fact("money_at_stake"): "differences",
                 },
             ),

@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -239,7 +240,10 @@ class ConfirmedActionsAdmin(LedgerAdmin):
     def _cells(self, row: Any, columns: Sequence[str]) -> Iterator[Any]:
         for column in columns:
             field, _attribute, value = lookup_field(column, row, self)
-            yield display_for_field(value, field, display.EMPTY) if field else value
+            if isinstance(value, date):
+                yield display.short_moment(value) if isinstance(value, datetime) else display.short_day(value)
+            else:
+                yield display_for_field(value, field, display.EMPTY) if field else value
 
     def _back_url(self, rows: Sequence[Any]) -> str:
         model = f"admin:feexpay_{self.opts.model_name}"

@@ -111,17 +111,17 @@ def percent(value: Decimal) -> SafeString:
 
 def moment(at: datetime) -> str:
     """A time in the shop's time zone: `28 November 2026, 14:05`, in French `28 novembre 2026 à 14 h 05`."""
-    return formats.date_format(_local(at), gettext("j F Y, H:i"))
+    return formats.date_format(local(at), gettext("j F Y, H:i"))
 
 
 def short_moment(at: datetime) -> str:
     """The same for tables: `28 Nov 2026, 14:05`, in French `28 nov. 2026 à 14 h 05`."""
-    return formats.date_format(_local(at), gettext("j\u00a0M\u00a0Y, H:i"))
+    return formats.date_format(local(at), gettext("j\u00a0M\u00a0Y, H:i"))
 
 
 def exact_moment(at: datetime) -> str:
     """The same with seconds, for a timeline: `28 November 2026, 14:05:09`."""
-    return formats.date_format(_local(at), gettext("j F Y, H:i:s"))
+    return formats.date_format(local(at), gettext("j F Y, H:i:s"))
 
 
 def day(at: date) -> str:
@@ -134,8 +134,9 @@ def short_day(at: date) -> str:
     return formats.date_format(at, gettext("j\u00a0M\u00a0Y"))
 
 
-def _local(at: datetime) -> datetime:
-    return timezone.localtime(at) if timezone.is_aware(at) else at
+def local(at: datetime) -> datetime:
+    """A time in the shop's time zone, whatever zone the host has activated."""
+    return timezone.localtime(at, timezone.get_default_timezone()) if timezone.is_aware(at) else at
 
 
 def short_id(value: UUID) -> SafeString:

@@ -62,7 +62,7 @@ class IncidentAdmin(ExportedListAdmin, PaymentRowsAdmin):
     ordering = ("-id",)
     export_columns = export_columns.INCIDENTS
     fieldsets = (
-        (None, {"fields": ("kind", "state", "payment", "attempt", "opened_at")}),
+        (None, {"fields": ("kind", "state", "payment", "attempt", "payout", "opened_at")}),
         (gettext_lazy("How it ended"), {"fields": ("resolution", "note", "closer", "closed_at")}),
         (gettext_lazy("At FeexPay"), {"fields": ("amount_shown", "gateway_reference", "credited_reference")}),
     )

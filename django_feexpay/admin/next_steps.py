@@ -12,7 +12,6 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from django_feexpay.admin import display, payment_actions, payout_pages, refund_pages, repeat_actions, stuck
@@ -93,6 +92,13 @@ def _incident(incident: Incident, charge: RefundableCharge, request: HttpRequest
         text = format_html(
             _("{} are missing. Decide whether the buyer keeps the goods, then close the incident."), owed
         )
+    elif incident.kind == Incident.Kind.PAYOUT_UNDONE:
+        title = _("FeexPay undid a payout")
+        text = _("The payer has the money again. Close the incident.")
+        if charge.owed > 0:
+            text = format_html(
+                _("{} did not stay with the payer. Look in FeexPay's dashboard, then pay the payer back."), owed
+            )
     elif charge.owed > 0:
         title = _("The payer was charged twice")
         text = format_html(_("{} are owed to the payer. FeexPay's reference: {}."), owed, charge.reference or "–")
@@ -110,7 +116,7 @@ def _incident(incident: Incident, charge: RefundableCharge, request: HttpRequest
 def _discrepancies(records: Records, request: HttpRequest) -> Iterator[Step]:
     for row in records.discrepancies:
         if row.state == Discrepancy.State.OPEN:
-            texts = {"kind": row.get_kind_display(), "day": display.day(localtime(row.found_at))}
+            texts = {"kind": row.get_kind_display(), "day": display.day(display.local(row.found_at))}
             text = _("The comparison of %(day)s found: %(kind)s.") % texts
             links: list[Link] = [(_("Open the difference"), _page(request, row))]
             yield Step(_("It differs from FeexPay's history"), text, _useful(links), is_bad=row.money_at_stake)

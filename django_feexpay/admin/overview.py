@@ -167,6 +167,11 @@ _RECORD_CARDS: Mapping[str, Sequence[tuple[str, StrPromise, Mapping[str, Any]]]]
             gettext_lazy("Credited, then taken back by FeexPay"),
             {"state": "open", "kind__exact": Incident.Kind.REVERSED_AFTER_CREDIT},
         ),
+        (
+            Incident.Kind.PAYOUT_UNDONE,
+            gettext_lazy("Payouts that FeexPay undid"),
+            {"state": "open", "kind__exact": Incident.Kind.PAYOUT_UNDONE},
+        ),
     ],
     "refund": [("refund", gettext_lazy("Refunds to approve"), {"state__exact": "proposed"})],
     "payout": [("payout", gettext_lazy("Payouts with an unknown outcome"), {"state__exact": "unknown"})],

@@ -9,6 +9,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -23,7 +24,7 @@ from django_feexpay.admin.event_texts import EVENT_TEXTS
 from django_feexpay.admin.page_context import page_context
 from django_feexpay.admin.people import names_of
 from django_feexpay.admin.readonly import AnyModelAdmin
-from django_feexpay.models import Payout, PayoutState
+from django_feexpay.models import Incident, Payout, PayoutState
 from django_feexpay.payments import payouts
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
@@ -73,8 +74,17 @@ def cause_text(code: str) -> str:
     return str(_TEXTS.get(code) or EVENT_TEXTS.get(code) or code)
 
 
-def state_badge(payout: Payout) -> SafeString:
+def state_badge(payout: Payout, *, undone: bool) -> SafeString:
+    """`undone`: FeexPay says that it undid the payout (`undone_incidents`)."""
+    if undone:
+        return display.pill(_("paid, then undone"), Tone.BAD)
     return display.pill(payout.get_state_display(), _TONES[payout.state])
+
+
+def undone_incidents() -> QuerySet[Incident]:
+    """The incidents of undone payouts, without those of which staff found that the payer has the money."""
+    undone = Incident.objects.filter(kind=Incident.Kind.PAYOUT_UNDONE)
+    return undone.exclude(resolution=Incident.Resolution.NO_MONEY_LOST)
 
 
 def payouts_of(request: HttpRequest, rows: Iterable[Payout]) -> list[dict[str, Any]]:
@@ -82,12 +92,14 @@ def payouts_of(request: HttpRequest, rows: Iterable[Payout]) -> list[dict[str, A
     if not request.user.has_perm("feexpay.view_payout"):
         return []
     found = list(rows)
+    undone = set(undone_incidents().filter(payout__in=found).values_list("payout", flat=True)) if found else set()
     names = names_of({name for row in found for name in (row.proposed_by, row.approved_by, row.closed_by)})
     return [
         {
             "row": row,
             "url": reverse("admin:feexpay_payout_change", args=[row.pk]),
-            "state": state_badge(row),
+            "state": state_badge(row, undone=row.pk in undone),
+            "is_undone": row.pk in undone,
             "amount": display.amount(row.amount, row.currency),
             "cause": cause_text(row.reason_code) if row.reason_code else "",
             "proposed_by": names[row.proposed_by],

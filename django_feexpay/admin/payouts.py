@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
@@ -45,7 +45,8 @@ ASK = ConfirmedAction(
     run=_ask,
     recorded_as=StaffAction.Action.RECONCILE,
     applies=lambda payout: (
-        payout.life_state in (PayoutState.PENDING, PayoutState.UNKNOWN) and payout_polls.has_reference(payout)
+        payout.life_state in (PayoutState.PENDING, PayoutState.UNKNOWN, PayoutState.SUCCESSFUL)
+        and payout_polls.has_reference(payout)
     ),
     bulk=False,
 )
@@ -90,6 +91,11 @@ class PayoutAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmin):
         ),
     )
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Payout]:
+        of_row = payout_pages.undone_incidents().filter(payout=OuterRef("pk"))
+        rows: QuerySet[Payout] = super().get_queryset(request)
+        return rows.annotate(is_undone=Exists(of_row))
+
     def get_urls(self) -> list[URLPattern]:
         close = self.asking_view(self.close_view)
         return [path("close/", close, name="feexpay_payout_close"), *super().get_urls()]
@@ -119,7 +125,7 @@ class PayoutAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmin):
 
     @admin.display(description=gettext_lazy("state"))
     def state_shown(self, row: Payout) -> SafeString:
-        return payout_pages.state_badge(row)
+        return payout_pages.state_badge(row, undone=row.is_undone)  # type: ignore[attr-defined]  # by get_queryset
 
     @admin.display(description=gettext_lazy("provider"))
     def provider_shown(self, row: Payout) -> str:

@@ -138,7 +138,8 @@ def close_url(request: HttpRequest, incident: Incident) -> str:
 
 def facts_of(charge: RefundableCharge) -> dict[str, Any]:
     """A charge in words and amounts, for the template `refund/charge.html`."""
-    is_reversal = charge.incident is not None and charge.incident.kind == Incident.Kind.REVERSED_AFTER_CREDIT
+    kind = None if charge.incident is None else charge.incident.kind
+    is_reversal = kind == Incident.Kind.REVERSED_AFTER_CREDIT
     return {
         "taken": display.amount(charge.taken, charge.currency),
         "recorded": display.amount(charge.recorded, charge.currency),
@@ -146,6 +147,7 @@ def facts_of(charge: RefundableCharge) -> dict[str, Any]:
         "owed": display.amount(charge.owed, charge.currency),
         "is_owed": charge.owed > 0,
         "is_reversal": is_reversal,
+        "is_payout": kind == Incident.Kind.PAYOUT_UNDONE,
         "is_estimate": charge.incident is not None and not charge.credited and charge.incident.amount is None,
         "reference": charge.reference,
         "phone": charge.attempt.masked_msisdn,

@@ -76,7 +76,7 @@ class _Watched:
 
 
 class Hub:
-    """The streams of one event loop. Every method runs in that loop, except `count`."""
+    """The streams of one event loop. Every method runs in that loop."""
 
     def __init__(self) -> None:
         self._watched: dict[UUID, _Watched] = {}
@@ -107,11 +107,6 @@ class Hub:
         self._due.update(self._watched if payment_ids is None else self._watched.keys() & set(payment_ids))
         if self._due:
             self._wake.set()
-
-    def count(self, payment_id: UUID) -> tuple[int, int]:
-        """The open streams of a payment, and of all payments. Other threads may call it."""
-        watched = self._watched.get(payment_id)
-        return len(watched.readers) if watched else 0, sum(len(each.readers) for each in list(self._watched.values()))
 
     def end_all(self) -> None:
         """End every stream, so that the clients connect to another process."""
@@ -188,12 +183,6 @@ def hub_of_this_loop() -> Hub:
     if loop not in _hubs:
         _hubs[loop] = Hub()
     return _hubs[loop]
-
-
-def count_open(payment_id: UUID) -> tuple[int, int]:
-    """The open streams in this process: of a payment, and of all payments."""
-    counts = [hub.count(payment_id) for hub in list(_hubs.values())]
-    return sum(of_payment for of_payment, _ in counts), sum(of_all for _, of_all in counts)
 
 
 def end_streams_on_sigterm(loop: asyncio.AbstractEventLoop, hub: Hub) -> None:

@@ -17,7 +17,9 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from django_feexpay.conf import feexpay
-from django_feexpay.live_status.hub import Subscription, count_open, hub_of_this_loop
+from django_feexpay.live_status import open_streams
+from django_feexpay.live_status.hub import Subscription, hub_of_this_loop
+from django_feexpay.live_status.open_streams import OpenStream
 from django_feexpay.live_status.snapshots import Render, Snapshot, View, snapshot
 from django_feexpay.models import Payment
 from django_feexpay.payments.errors import NotAllowedError
@@ -52,23 +54,30 @@ def stream(request: HttpRequest, payment: Payment, render: Render) -> HttpRespon
     first, seen_tag = snapshot(payment, view), request.headers.get("Last-Event-ID", "")
     if first.is_settled and first.tag == seen_tag:
         return HttpResponse(status=204, headers={"Cache-Control": "no-store"})
-    of_payment, of_process = count_open(payment.pk)
-    if of_payment >= MOST_OF_A_PAYMENT or of_process >= MOST_OF_A_PROCESS:
-        message = _("Too many event streams are open. Poll the payment instead, after next_poll_seconds.")
-        raise NotAllowedError("throttled", message, retry_after_seconds=_REFUSED_RETRY_SECONDS)
     headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     if request.method == "HEAD":
         return HttpResponse(headers=headers)
-    return StreamingHttpResponse(_frames(payment.pk, view, first, seen_tag), headers=headers)
+    admitted = open_streams.admit(payment.pk, most_of_payment=MOST_OF_A_PAYMENT, most=MOST_OF_A_PROCESS)
+    if admitted is None:
+        message = _("Too many event streams are open. Poll the payment instead, after next_poll_seconds.")
+        raise NotAllowedError("throttled", message, retry_after_seconds=_REFUSED_RETRY_SECONDS)
+    frames = _frames(payment.pk, view, first, seen_tag, admitted)
+    admitted.end_with(frames)
+    return StreamingHttpResponse(frames, headers=headers)
 
 
-async def _frames(payment_id: UUID, view: View, first: Snapshot, seen_tag: str) -> AsyncGenerator[bytes, None]:
-    await _release_request()
-    with hub_of_this_loop().subscribe(payment_id, view) as subscription:
-        subscription.put(first)
-        yield f"retry: {_RECONNECT_MILLISECONDS}\n\n".encode()  # at once, so that the client learns that it is open
-        async for frame in _until_the_end(subscription, first.user_id, seen_tag):
-            yield frame
+async def _frames(
+    payment_id: UUID, view: View, first: Snapshot, seen_tag: str, admitted: OpenStream
+) -> AsyncGenerator[bytes, None]:
+    try:
+        await _release_request()
+        with hub_of_this_loop().subscribe(payment_id, view) as subscription:
+            subscription.put(first)
+            yield f"retry: {_RECONNECT_MILLISECONDS}\n\n".encode()  # at once: the client learns that it is open
+            async for frame in _until_the_end(subscription, first.user_id, seen_tag):
+                yield frame
+    finally:
+        admitted.end()
 
 
 async def _until_the_end(subscription: Subscription, user_id: Any, tag: str) -> AsyncGenerator[bytes, None]:

@@ -6,9 +6,9 @@ import sys
 from getpass import getpass
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError, CommandParser
 
+from django_feexpay.management import actors
 from django_feexpay.privacy import subjects
 from django_feexpay.private import PrivateText
 
@@ -21,7 +21,7 @@ def add(parser: CommandParser) -> None:
         action="store_true",
         help="a phone number: asked for, or read from standard input; never an argument",
     )
-    parser.add_argument("--actor", metavar="NAME", help="the user who acts; default: the command itself")
+    parser.add_argument("--actor", metavar="NAME", help="the member of staff who acts; default: the command itself")
     parser.add_argument("--reason", default="", help="why, for the audit list, without personal data")
 
 
@@ -35,13 +35,7 @@ def subject_of(options: dict[str, Any]) -> subjects.Subject:
 
 def actor_of(options: dict[str, Any], command: str) -> str:
     """The primary key of the user who acts, or the name of the command. Raises: CommandError."""
-    if options["actor"] is None:
-        return command
-    users = get_user_model()
-    user = users._default_manager.filter(**{users.USERNAME_FIELD: options["actor"]}, is_active=True).first()
-    if user is None:
-        raise CommandError(f"there is no active user {options['actor']!r}.")
-    return str(user.pk)
+    return command if options["actor"] is None else actors.primary_key_of(options["actor"])
 
 
 def _number() -> PrivateText:

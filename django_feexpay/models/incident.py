@@ -13,16 +13,19 @@ from django_feexpay.models.record_names import amount, joined
 
 
 class Incident(PrimaryModel):
-    """A charge that staff must correct: refund a duplicate charge, or act on a reversal. Open until staff close it.
+    """Money that staff must put right: a duplicate charge, a reversal or an undone payout. Open until staff close it.
 
-    `gateway_reference`, `amount`, `currency`: the charge at FeexPay. `credited_reference`: the charge that was
-    credited: the same one for a reversal, the other one for a duplicate charge. `closed_by`: primary key of a user.
-    One charge has one incident of a kind; an attempt may have several, as its payer may be charged three times.
+    `gateway_reference`, `amount`, `currency`: the charge at FeexPay; of an undone payout, the payout.
+    `credited_reference`: the charge that was credited: the same one for a reversal, the other one for a duplicate
+    charge; of an undone payout, the charge that it refunded. `payout`: only of an undone payout. `closed_by`: primary
+    key of a user. One charge has one incident of a kind; an attempt may have several, as its payer may be charged three
+    times.
     """
 
     class Kind(models.TextChoices):
         DUPLICATE_CHARGE = "duplicate_charge", _("charged twice: refund one")
         REVERSED_AFTER_CREDIT = "reversed_after_credit", _("FeexPay took a credited payment back")
+        PAYOUT_UNDONE = "payout_undone", _("FeexPay undid a payout: the payer lacks the refund")
 
     class Resolution(models.TextChoices):
         """How an incident ended. `payments.incidents` says which ones each kind may have."""
@@ -39,6 +42,9 @@ class Incident(PrimaryModel):
     kind = models.CharField(_("kind"), max_length=32, choices=Kind.choices)
     payment = models.ForeignKey(Payment, verbose_name=_("payment"), on_delete=models.PROTECT, related_name="incidents")
     attempt = models.ForeignKey(Attempt, verbose_name=_("attempt"), on_delete=models.PROTECT, related_name="incidents")
+    payout = models.ForeignKey(
+        "Payout", verbose_name=_("payout"), null=True, blank=True, on_delete=models.PROTECT, related_name="incidents"
+    )
     gateway_reference = models.CharField(_("FeexPay reference"), max_length=128, blank=True)
     credited_reference = models.CharField(_("FeexPay reference of the credited charge"), max_length=128, blank=True)
     amount = models.BigIntegerField(_("amount"), null=True, blank=True)

@@ -24,6 +24,7 @@ class OutboxMessage(PrimaryModel):
         DUPLICATE_CHARGE = "duplicate_charge_found", _("duplicate charge found")
         REFUNDED = "payment_refunded", _("payment refunded")
         REVERSED = "payment_reversed", _("payment reversed")
+        PAYOUT_UNDONE = "payout_undone", _("payout undone")
 
     id = models.BigAutoField(primary_key=True)
     event_id = models.UUIDField(_("event id"), unique=True, default=uuid.uuid4, editable=False)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models import Case, F, OuterRef, Q, Subquery, When
 from django.db.models.lookups import IsNull
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -56,11 +56,12 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
         """
         unsure = Attempt.objects.filter(payment=OuterRef("pk")).exclude(Attempt.NOT_CHARGED)
         # Without Django's `Exists`, for which PostgreSQL may hash the whole table of attempts to show one page.
-        elsewhere = Payment.objects.of_order(OuterRef("user"), OuterRef("merchant_reference"))
+        of_user, of_guest = (_elsewhere(user) for user in (OuterRef("user"), None))
         rows = self.select_related("provider", "latest_attempt").annotate(
             provider_name=F("provider__name"),
             may_still_succeed=_any(unsure),
-            paid_elsewhere=_any(elsewhere.exclude(merchant_reference="").exclude(pk=OuterRef("pk"))),
+            # A guest has no user, and in SQL no user equals none.
+            paid_elsewhere=Case(When(user=None, then=_any(of_guest)), default=_any(of_user)),
         )
         return rows.defer(*_CHAIN_COLUMNS)
 
@@ -95,6 +96,12 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
 def _any(rows: models.QuerySet[Any]) -> IsNull:
     """Whether `rows` is not empty, without Django's `Exists`, for the reason given in `for_reading`."""
     return IsNull(Subquery(rows.order_by().values("pk")[:1]), False)
+
+
+def _elsewhere(user: Any) -> PaymentQuerySet:
+    """The other open and paid payments of the order of an outer payment, whose user is `user`; None: a guest."""
+    others = Payment.objects.of_order(user, OuterRef("merchant_reference"))
+    return others.exclude(merchant_reference="").exclude(pk=OuterRef("pk"))
 
 
 class Payment(PrimaryModel):

@@ -38,7 +38,8 @@ class Payout(PrimaryModel):
     A constraint allows one payout of a refund that is not `failed`: the money cannot go out twice. `amount`: in the
     minor unit of `currency`. `route`: the last part of FeexPay's path. `approved_by`: who had it sent, never the person
     who proposed it. `evidence`: what staff saw in FeexPay's dashboard, if they closed it. `next_poll_at`: when it is
-    due, NULL: never. `paid_after_failure_at`: FeexPay said that it failed, and later that it was paid.
+    due, NULL: never. `paid_after_failure_at`: FeexPay said that it failed, and later that it was paid. One that FeexPay
+    paid and undid later stays `successful`, and has an incident.
     """
 
     State = PayoutState

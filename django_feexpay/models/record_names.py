@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext
 
@@ -21,5 +22,7 @@ def amount(value: int | None, currency: str) -> str:
 
 
 def day(at: date | None) -> str:
-    """`28 November 2026`; "" where there is no day yet."""
+    """`28 November 2026`, of a time in the shop's time zone; "" where there is no day yet."""
+    if isinstance(at, datetime) and timezone.is_aware(at):
+        at = timezone.localtime(at, timezone.get_default_timezone())
     return "" if at is None else date_format(at, gettext("j F Y"))

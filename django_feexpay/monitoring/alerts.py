@@ -166,5 +166,4 @@ def _words(row: Alert) -> str:
 
 
 def _time(at: datetime) -> str:
-    local = timezone.localtime(at, timezone.get_default_timezone())
-    return f"{date_format(local, 'DATE_FORMAT')} {local:%H:%M}"
+    return date_format(timezone.localtime(at, timezone.get_default_timezone()), _("j F Y, H:i"))

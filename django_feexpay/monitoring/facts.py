@@ -411,6 +411,16 @@ FACTS: tuple[Fact, ...] = (
         severity=Severity.CRITICAL,
     ),
     Fact(
+        name="payouts_undone",
+        measured="open incidents of refunds whose payout FeexPay paid and undid later",
+        measure=Measurements.undone_payouts,
+        unit=Unit.COUNT,
+        threshold=0,
+        words=_("FeexPay undid a payout. Its payer does not have the refund."),
+        advice=_("Open the incident in the admin, look for the money in FeexPay's dashboard, and pay the payer back."),
+        severity=Severity.CRITICAL,
+    ),
+    Fact(
         name="review_old",
         measured="seconds since the payment under review that waits the longest came there",
         measure=Measurements.oldest_review,

@@ -34,6 +34,10 @@ FORMATS = ("json", "text")
 
 #: Whose DEBUG lines are written. At DEBUG, Django logs the values of each SQL statement, and urllib3 each address.
 _OURS = ("django_feexpay", "shop")
+#: How Django's development server logs a request.
+_ACCESS_LINE = '"%s" %s %s'
+#: A size of eight digits would be a whole number of some countries, so it is masked.
+_STATUS_AND_SIZE = re.compile(r"[1-5][0-9]{2} [0-9]{1,7}")
 _REQUEST_LINE = re.compile(r"[A-Z]+ \S+ HTTP/\d\.\d")
 #: Digits of a phone number, in groups or not. Ids and times have neighbours that a number has not.
 _NUMBER = re.compile(r"(?<![\w.-])\+?\d(?:[ .]?\d){7,14}(?![\w-]|\.\d)")
@@ -138,7 +142,7 @@ def fields_of(record: logging.LogRecord, formatter: logging.Formatter) -> dict[s
         "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
         "level": record.levelname,
         "logger": record.name,
-        "message": masked(record.getMessage()),
+        "message": _message(record),
     }
     fields |= {name: getattr(record, name, "") for name in CONTEXT_FIELDS[:-1]}
     fields["duration_ms"] = getattr(record, "duration_ms", None)
@@ -148,6 +152,20 @@ def fields_of(record: logging.LogRecord, formatter: logging.Formatter) -> dict[s
     if record.stack_info:
         fields["stack"] = masked(formatter.formatStack(record.stack_info))
     return fields | {"process": record.process}
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The text of a record, masked.
+
+    In a request line of the development server, `"GET /admin/ HTTP/1.1" 200 48213`, the status and the size look like a
+    number in two groups. The server counts both; only the request line itself comes from the client.
+    """
+    is_access = record.name == "django.server" and record.msg == _ACCESS_LINE
+    if is_access and isinstance(record.args, tuple) and len(record.args) == 3:
+        line, status, size = map(str, record.args)
+        if _STATUS_AND_SIZE.fullmatch(f"{status} {size}"):
+            return f'"{masked(line)}" {status} {size}'
+    return masked(record.getMessage())
 
 
 def masked(text: str) -> str:

@@ -173,6 +173,9 @@ class Measurements:
     def reversals(self) -> Values:
         return {"": float(self._incidents.get(Incident.Kind.REVERSED_AFTER_CREDIT, 0))}
 
+    def undone_payouts(self) -> Values:
+        return {"": float(self._incidents.get(Incident.Kind.PAYOUT_UNDONE, 0))}
+
     @cached_property
     def _incidents(self) -> Mapping[str, int]:
         rows = Incident.objects.filter(closed_at__isnull=True).order_by().values_list("kind")

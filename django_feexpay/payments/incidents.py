@@ -1,4 +1,4 @@
-"""Incidents: charges that staff must correct, announced to the host once."""
+"""Incidents: charges and payouts that staff must put right, announced to the host once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from django_feexpay import conf
 from django_feexpay.catalogue import money
-from django_feexpay.models import Attempt, Discrepancy, Incident, OutboxMessage, Payment, PaymentEvent
+from django_feexpay.models import Attempt, Discrepancy, Incident, OutboxMessage, Payment, PaymentEvent, Payout
 from django_feexpay.payments import refunds, staff_actions
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.errors import NotAllowedError, invalid
@@ -21,6 +21,7 @@ from django_feexpay.payments.errors import NotAllowedError, invalid
 SIGNALS: Mapping[Incident.Kind, OutboxMessage.Signal] = {
     Incident.Kind.DUPLICATE_CHARGE: OutboxMessage.Signal.DUPLICATE_CHARGE,
     Incident.Kind.REVERSED_AFTER_CREDIT: OutboxMessage.Signal.REVERSED,
+    Incident.Kind.PAYOUT_UNDONE: OutboxMessage.Signal.PAYOUT_UNDONE,
 }
 
 _Resolution = Incident.Resolution
@@ -39,29 +40,38 @@ RESOLUTIONS: Mapping[Incident.Kind, tuple[Incident.Resolution, ...]] = {
         _Resolution.LOSS_ACCEPTED,
         _Resolution.NO_MONEY_LOST,
     ),
+    Incident.Kind.PAYOUT_UNDONE: (
+        _Resolution.REFUNDED,
+        _Resolution.KEPT_AS_BALANCE,
+        _Resolution.NO_MONEY_LOST,
+    ),
 }
+
+#: FeexPay may confirm these once more after staff found that no money was lost: then they open again.
+_OPENED_AGAIN = frozenset({Incident.Kind.REVERSED_AFTER_CREDIT, Incident.Kind.PAYOUT_UNDONE})
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The charge at FeexPay that an incident is about.
+    """The charge at FeexPay that an incident is about, or the payout that FeexPay undid.
 
     amount: in the minor unit of `currency`; None if FeexPay gave none. credited_reference: the reference of the
-    credited charge.
+    credited charge; of a payout, of the charge that it refunded.
     """
 
     reference: str
     amount: int | None
     currency: str
     credited_reference: str
+    payout: Payout | None = None
 
 
 @transaction.atomic
 def open_once(kind: Incident.Kind, attempt: Attempt, charge: Charge, at: datetime) -> bool:
     """Open an incident about a charge and queue its signal, once per charge and kind.
 
-    A reversal that staff closed because no money was lost opens again, without a second signal: FeexPay confirms once
-    more that it took the money back.
+    A reversal or an undone payout that staff closed because no money was lost opens again, without a second signal:
+    FeexPay confirms once more that the money is gone.
     Returns True if this call opened it.
     Changes: Incident, OutboxMessage. Safe to repeat: yes, also concurrently: a unique constraint lets one call through.
     """
@@ -71,6 +81,7 @@ def open_once(kind: Incident.Kind, attempt: Attempt, charge: Charge, at: datetim
         gateway_reference__iexact=charge.reference,
         defaults={
             "payment_id": attempt.payment_id,
+            "payout": charge.payout,
             "gateway_reference": charge.reference,
             "credited_reference": charge.credited_reference,
             "amount": charge.amount,
@@ -82,7 +93,7 @@ def open_once(kind: Incident.Kind, attempt: Attempt, charge: Charge, at: datetim
         OutboxMessage.objects.create(
             payment_id=attempt.payment_id, signal=SIGNALS[kind], next_delivery_at=at, created_at=at
         )
-    return opened or bool(kind is Incident.Kind.REVERSED_AFTER_CREDIT and _open_again(incident))
+    return opened or bool(kind in _OPENED_AGAIN and _open_again(incident))
 
 
 def _open_again(incident: Incident) -> int:
@@ -114,7 +125,7 @@ def close(incident_id: int, note: str, *, resolution: str, actor: str, source: P
     if not still_open.update(closed_at=now, closed_by=actor, resolution=resolution, note=note):
         return False
     about_charge = Q(gateway_reference__iexact=incident.gateway_reference, attempt=incident.attempt_id)
-    if incident.kind == Incident.Kind.DUPLICATE_CHARGE:
+    if incident.kind != Incident.Kind.REVERSED_AFTER_CREDIT:
         about_charge &= Q(kind=Discrepancy.Kind.SECOND_ROW)
     else:
         about_charge &= Q(kind=Discrepancy.Kind.STATUS, outcome=Discrepancy.Outcome.INCIDENT)

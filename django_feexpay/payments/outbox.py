@@ -35,6 +35,7 @@ SIGNALS: Mapping[str, Signal] = {
     OutboxMessage.Signal.DUPLICATE_CHARGE: signals.duplicate_charge_found,
     OutboxMessage.Signal.REFUNDED: signals.payment_refunded,
     OutboxMessage.Signal.REVERSED: signals.payment_reversed,
+    OutboxMessage.Signal.PAYOUT_UNDONE: signals.payout_undone,
 }
 
 #: `last_error` begins with this while a receiver does not return, or is not called because its calls do not return.

@@ -70,7 +70,7 @@ def move_locked(
     is_over = to in (PayoutState.SUCCESSFUL, PayoutState.FAILED)
     written = {"state": to, "ended_at": at if is_over else None, **(changes or {})}
     if to is PayoutState.SUCCESSFUL:
-        written |= {"next_poll_at": None, "msisdn_sealed": None, "reason_code": ""}
+        written |= {"msisdn_sealed": None, "reason_code": ""}
     if not Payout.objects.filter(pk=payout_id, state=payout.state).update(**written):
         return False
     write_event(payout, payout.state, to, cause, at)

@@ -14,9 +14,9 @@ from django.db.models import Case, DateTimeField, F, Q, Value, When
 from django_feexpay import conf, log_context
 from django_feexpay.catalogue.outcomes import Word, same_reference
 from django_feexpay.gateway.errors import GatewayError
-from django_feexpay.gateway.reports import StatusReport
-from django_feexpay.models import LIVE_PAYOUTS, Payout, PayoutState, WebhookDelivery
-from django_feexpay.payments import leases, payout_moves
+from django_feexpay.gateway.reports import StatusReport, takes_back
+from django_feexpay.models import LIVE_PAYOUTS, Incident, Payout, PayoutState, WebhookDelivery
+from django_feexpay.payments import incidents, leases, payout_moves
 from django_feexpay.payments.admission import rate_budget
 from django_feexpay.payments.durability import durable, refuse_outer_atomic
 from django_feexpay.payments.ledger import Cause, Source
@@ -35,9 +35,11 @@ _WAITS = (
 _MIN_GAP = timedelta(seconds=10)
 #: References in webhooks that are asked about, for a payout whose own reference never arrived.
 _MOST_NAMED = 3
-#: The states that a poll may change. There is nothing to ask about a payout that was not sent, and the lease of one
-#: that is being sent must stay.
-POLLED = frozenset({PayoutState.PENDING, PayoutState.UNKNOWN, PayoutState.FAILED})
+#: The states in which a payout is polled. There is nothing to ask about a payout that was not sent, and the lease of
+#: one that is being sent must stay. A paid one does not move, but FeexPay may undo it.
+POLLED = frozenset({PayoutState.PENDING, PayoutState.UNKNOWN, PayoutState.FAILED, PayoutState.SUCCESSFUL})
+#: Waits after a payout was paid: FeexPay may undo it, and the webhook may be lost. No source says how late it may.
+AFTER_PAID = (timedelta(hours=1), timedelta(days=1), timedelta(days=7))
 #: A payout that FeexPay has not decided after this time is marked unknown, and staff look for it. It is still polled.
 LONGEST_PENDING = timedelta(days=1)
 
@@ -88,7 +90,7 @@ def release(held: PayoutClaim, next_poll_at: datetime) -> None:
 def make_due_now(payout: Payout) -> None:
     """Make a payout due now, or _MIN_GAP after its last poll; never later than it already is.
 
-    Changes: `next_poll_at`, unless it was not sent yet, is being sent or is paid. Safe to repeat: yes.
+    Changes: `next_poll_at`, unless it was not sent yet or is being sent. Safe to repeat: yes.
     """
     now = conf.now()
     last = payout.last_polled_at
@@ -111,7 +113,8 @@ def _next_poll(payout: Payout, state: PayoutState) -> datetime | None:
         times = (ended_at + timedelta(seconds=seconds) for seconds in AFTER_FAILURE_SECONDS)
         return next((at for at in times if at > now), None)
     if state is PayoutState.SUCCESSFUL:
-        return None
+        paid_at = min(payout.ended_at or now, now)
+        return None if payout.incidents.exists() else next((paid_at + w for w in AFTER_PAID if paid_at + w > now), None)
     age = now - (payout.sent_at or payout.created_at)
     return next((now + wait for up_to, wait in _WAITS if age < up_to), None)
 
@@ -131,8 +134,10 @@ def ask_claimed(held: PayoutClaim, *, source: Source) -> None:
 def ask(payout_id: UUID, *, source: Source, actor: str = "", total_seconds: float | None = None) -> StatusReport | None:
     """Ask FeexPay about a payout, by its reference or by one that a webhook names, and settle it by the answer.
 
+    A paid payout does not move: if FeexPay undid it, an incident is opened.
     None: no answer, or no reference to ask by.
-    Must run outside a transaction. Changes: the payout, by `payout_moves.move`. Safe to repeat: yes.
+    Must run outside a transaction. Changes: the payout, by `payout_moves.move`; Incident, OutboxMessage.
+    Safe to repeat: yes.
     """
     refuse_outer_atomic()
     payout = Payout.objects.get(pk=payout_id)
@@ -179,8 +184,11 @@ def _fetch(
 
 def _settle(payout: Payout, reference: str | None, report: StatusReport | None, source: Source, actor: str) -> None:
     to, because = evaluate(payout, reference, report, conf.now())
+    if payout.life_state is PayoutState.SUCCESSFUL and report is not None and is_undone(payout, report):
+        _open_incident(payout, report)
     if to is None:
-        _schedule(payout)
+        again_at = conf.now() + leases.AGAIN_AFTER_CREDIT if report is None else None
+        _schedule(payout, no_later_than=again_at if payout.life_state is PayoutState.SUCCESSFUL else None)
         return
     changes: dict[str, Any] = {"last_polled_at": conf.now(), "reason_code": because}
     next_poll_at = _next_poll(payout, to)
@@ -190,10 +198,14 @@ def _settle(payout: Payout, reference: str | None, report: StatusReport | None, 
         changes |= {"reason_code": report.reason_code or "failed", "reason_text": report.reason_text[:200]}
         changes["msisdn_sealed"] = None
         next_poll_at = conf.now() + timedelta(seconds=AFTER_FAILURE_SECONDS[0])
+    if to is PayoutState.SUCCESSFUL:
+        next_poll_at = conf.now() + AFTER_PAID[0]
     changes["next_poll_at"] = leases.unless_changed(payout, next_poll_at)
     evidence = {} if report is None else _evidence_of(payout, report)
     cause = Cause(because=because, source=source, actor=actor, evidence=evidence)
     if payout_moves.move(payout.pk, to, cause, changes=changes):
+        if to is PayoutState.SUCCESSFUL and _is_doubted_by_webhooks(payout):
+            make_due_now(payout)
         return
     if to is PayoutState.SUCCESSFUL and payout.life_state is PayoutState.FAILED:
         logger.error("payout %s was paid after FeexPay reported its failure: its refund has ended", payout.pk)
@@ -202,9 +214,27 @@ def _settle(payout: Payout, reference: str | None, report: StatusReport | None, 
     _schedule(payout)
 
 
-def _schedule(payout: Payout) -> None:
+def _is_doubted_by_webhooks(payout: Payout) -> bool:
+    """Whether a webhook said, while FeexPay was asked, that the payout failed or was undone."""
+    since = payout.last_polled_at or payout.created_at
+    words = payout.deliveries.filter(received_at__gte=since).values_list("reported_status", flat=True)
+    return any(takes_back(word) for word in words)
+
+
+def _open_incident(payout: Payout, report: StatusReport) -> None:
+    """Open an incident about a paid payout that FeexPay undid. Staff decide what follows; nothing is paid again."""
+    reference, refund = payout.gateway_reference or "", payout.refund
+    charge = incidents.Charge(reference, payout.amount, payout.currency, refund.gateway_reference, payout)
+    if incidents.open_once(Incident.Kind.PAYOUT_UNDONE, refund.attempt, charge, conf.now()):
+        logger.error("FeexPay undid the paid payout %s: status %r", payout.pk, report.raw_word)
+
+
+def _schedule(payout: Payout, *, no_later_than: datetime | None = None) -> None:
     """Count a poll that moved nothing, and write the next one unless another caller changed the payout."""
-    next_poll_at = leases.unless_changed(payout, _next_poll(payout, payout.life_state))
+    planned = _next_poll(payout, payout.life_state)
+    if no_later_than is not None:
+        planned = min(planned or no_later_than, no_later_than)
+    next_poll_at = leases.unless_changed(payout, planned)
     rows = Payout.objects.filter(pk=payout.pk, state=payout.state)
     rows.update(poll_count=F("poll_count") + 1, last_polled_at=conf.now(), next_poll_at=next_poll_at)
 
@@ -227,10 +257,15 @@ def evaluate(
             return (PayoutState.UNKNOWN, doubt) if state is PayoutState.PENDING else (None, doubt)
         if word is Word.SUCCESSFUL:
             return PayoutState.SUCCESSFUL, "confirmed"
-        return (PayoutState.FAILED, "failed") if state in LIVE_PAYOUTS else (None, "failed")
+        return (PayoutState.FAILED, "failed") if state in LIVE_PAYOUTS else (None, "failed")  # a paid one stays paid
     if state is PayoutState.PENDING and now - (payout.sent_at or payout.created_at) > LONGEST_PENDING:
         return PayoutState.UNKNOWN, "not_decided"
     return None, "waiting"
+
+
+def is_undone(payout: Payout, report: StatusReport) -> bool:
+    """Whether a report says that FeexPay undid this paid payout, and contradicts nothing we know. A pure function."""
+    return report.takes_back and not _doubt(payout, payout.gateway_reference or "", report)
 
 
 def _doubt(payout: Payout, reference: str, report: StatusReport) -> str:

@@ -68,7 +68,7 @@ def approve_and_send(refund_id: int, *, reason: str, actor: str, source: Source)
     """
     refuse_outer_atomic()
     reason = checked_reason(reason)
-    _refuse_taken_back(refund_id, source)
+    _refuse_taken_back(refund_id, actor, source)
     _refuse_unless_still_failed(refund_id, actor, source)
     payout = _approve(refund_id, reason, actor, source)
     failpoints.hit("started")
@@ -79,12 +79,17 @@ def approve_and_send(refund_id: int, *, reason: str, actor: str, source: Source)
     return payout
 
 
-def _refuse_taken_back(refund_id: int, source: Source) -> None:
+def _refuse_taken_back(refund_id: int, actor: str, source: Source) -> None:
     """Ask FeexPay about the charge of a refund; refuse if the payer got the money back already, or if no answer comes.
 
+    If the refund replaces a payout that FeexPay undid, FeexPay is asked about that payout, too.
     Changes: Incident, if it is the credited charge.
     """
-    refund = Refund.objects.select_related("attempt__payment__provider").get(pk=refund_id)
+    refund = Refund.objects.select_related("attempt__payment__provider", "incident__payout").get(pk=refund_id)
+    if refund.incident is not None and refund.incident.payout is not None and not refund.credited:
+        _refuse_unless_undone(refund.incident.payout, actor, source)
+        _refuse_taken_back(refund.incident.payout.refund_id, actor, source)
+        return
     if not refund.gateway_reference:
         return
     try:
@@ -98,6 +103,17 @@ def _refuse_taken_back(refund_id: int, source: Source) -> None:
         reconcile.settle(refund.attempt, report, source=source)
     message = _("FeexPay says that it took the money of this charge back itself. Nothing was sent: cancel the refund.")
     raise NotAllowedError("taken_back", message, payment_id=refund.payment_id)
+
+
+def _refuse_unless_undone(payout: Payout, actor: str, source: Source) -> None:
+    """Refuse unless FeexPay still says that it undid a paid payout."""
+    report = payout_polls.ask(payout.pk, source=source, actor=actor, total_seconds=ASK_SECONDS)
+    if report is None:
+        message = _("FeexPay could not be asked about the earlier payout. Nothing was sent; try again soon.")
+        raise NotAllowedError("gateway_unavailable", message, payment_id=payout.payment_id)
+    if not payout_polls.is_undone(payout, report):
+        message = _("FeexPay no longer says that it undid the earlier payout. Nothing was sent: look at that payout.")
+        raise NotAllowedError("payout_open", message, payment_id=payout.payment_id)
 
 
 def _refuse_unless_still_failed(refund_id: int, actor: str, source: Source) -> None:
@@ -318,8 +334,8 @@ def _close(payout_id: UUID, paid: bool, reference: str, evidence: str, reason: s
     if paid and payout.gateway_reference not in (None, reference):
         raise invalid("outside_reference", "invalid", _("FeexPay gave this payout another reference."))
     known = payout.gateway_reference or reference or None
-    # FeexPay is still asked about one that was closed as not paid: it may have been paid.
-    again_at = payout_polls.first_poll() if known and not paid else None
+    # FeexPay is still asked: one closed as not paid may have been paid, and a paid one may be undone.
+    again_at = conf.now() + payout_polls.AFTER_PAID[0] if paid else payout_polls.first_poll() if known else None
     changes = {"closed_by": actor, "evidence": evidence, "next_poll_at": again_at, "msisdn_sealed": None}
     changes["gateway_reference"] = known
     to = PayoutState.SUCCESSFUL if paid else PayoutState.FAILED

@@ -1,6 +1,7 @@
 """Record what went back to a payer, never more than FeexPay took for the charge.
 
-A refund is about one charge at FeexPay: the credited one of a payment, or a second charge that an incident is about.
+A refund is about one charge at FeexPay: the credited one of a payment, a second charge that an incident is about, or
+the money of a payout that FeexPay undid.
 The money is paid out elsewhere, for example in FeexPay's dashboard; this module makes no call. Above
 `REVIEW_TWO_PERSON_ABOVE` one person proposes the refund and a second one approves it. A refund by `payout` always needs
 the second person, who has it sent (`payouts`); FeexPay's report then records it.
@@ -44,6 +45,7 @@ class RefundableCharge:
     taken: what FeexPay took, or the amount asked for if FeexPay named none. recorded: what went back. proposed: what
     waits for a second person or for its payout. incident: the incident that reported the charge; None for the credited
     charge itself.
+    A payout that FeexPay undid counts like a second charge: its money is with the shop again, and its refund stays.
     """
 
     attempt: Attempt
@@ -108,9 +110,9 @@ def charge_of(payment_id: UUID, incident_id: int | None = None) -> RefundableCha
 def is_about_credit(incident: Incident, credited: Attempt) -> bool:
     """Whether an incident is about the charge that `credited` was credited for.
 
-    That is a reversal, and a second payment of an order: it was credited, too.
+    That is a reversal, and a second payment of an order: it was credited, too. An undone payout is no charge.
     """
-    if incident.attempt_id != credited.pk:
+    if incident.attempt_id != credited.pk or incident.kind == Incident.Kind.PAYOUT_UNDONE:
         return False
     is_reversal = incident.kind == Incident.Kind.REVERSED_AFTER_CREDIT
     return is_reversal or same_reference(incident.gateway_reference, credited.gateway_reference or "")

@@ -17,7 +17,7 @@ from django_feexpay.catalogue.outcomes import Word, same_reference, spellings_of
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.reports import WebhookHint, takes_back, word_from
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Attempt, PaymentEvent, Payout, WebhookDelivery
+from django_feexpay.models import Attempt, PaymentEvent, Payout, PayoutState, WebhookDelivery
 from django_feexpay.payments import leases, payout_polls, staff_actions, webhook_bounds, webhook_drops, webhook_pace
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.errors import NotAllowedError
@@ -91,7 +91,7 @@ def receive(hint: WebhookHint, *, sender: str = "") -> None:
         _store_known(_delivery(hint, attempt, payout), attempt or payout)
     if attempt is not None:
         _make_due_now(attempt, hint)
-    elif payout is not None:
+    elif payout is not None and (payout.life_state is not PayoutState.SUCCESSFUL or takes_back(hint.reported_status)):
         payout_polls.make_due_now(payout)
 
 
@@ -206,7 +206,7 @@ def process_again(delivery_id: int, *, reason: str, actor: str, source: PaymentE
         message = _("This webhook names no attempt and no payout that we know, so there is nothing to ask about.")
         raise NotAllowedError("no_attempt", message)
     if payout is not None and payout.life_state not in payout_polls.POLLED:
-        message = _("This payout is paid, or it is being sent right now: there is nothing to ask about.")
+        message = _("This payout was not sent yet, or it is being sent right now: there is nothing to ask about.")
         raise NotAllowedError("payment_open", message, payment_id=payout.payment_id)
     if attempt is not None and attempt.life_status is Status.SENDING:
         message = _("This attempt is being sent right now: FeexPay will be asked about it soon.")

@@ -80,6 +80,7 @@ def test_every_count_is_the_length_of_the_list_behind_it(superuser_client: Clien
         "Decisions to approve": 0,
         "Double charges to refund": 1,
         "Credited, then taken back by FeexPay": 0,
+        "Payouts that FeexPay undid": 0,
         "Refunds to approve": 1,
         "Payouts with an unknown outcome": 1,
         "Differences with money at stake": 2,
@@ -138,7 +139,10 @@ def test_app_index_of_staff_without_a_section_has_only_their_lists(staff_client:
     ("permission", "shown"),
     [
         ("view_payment", ["Open for more than 15 minutes", "Payments under review"]),
-        ("view_incident", ["Credited, then taken back by FeexPay", "Double charges to refund"]),
+        (
+            "view_incident",
+            ["Credited, then taken back by FeexPay", "Double charges to refund", "Payouts that FeexPay undid"],
+        ),
         ("view_refund", ["Refunds to approve"]),
         ("view_payout", ["Payouts with an unknown outcome"]),
         ("view_discrepancy", ["Differences with money at stake"]),

@@ -378,7 +378,7 @@ def test_page_says_that_the_payer_was_erased_and_when(
     erasure.erase(subjects.of_user(str(payment.user)), actor="1", source=Source.ADMIN)
 
     payment.refresh_from_db()
-    shown = date_format(localtime(payment.erased_at), "DATETIME_FORMAT")
+    shown = date_format(localtime(payment.erased_at), "j F Y, H:i")
     assert f"{words}: {shown}." in text_of(superuser_client, payment)
     Payment.objects.update(erased_at=None)  # by an earlier release
     assert f"{words}." in text_of(superuser_client, payment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -13,7 +14,8 @@ from django.urls import reverse
 
 from django_feexpay import conf
 from django_feexpay.gateway.transport import HttpTransport
-from django_feexpay.models import Payment, Payout, Refund, StaffAction
+from django_feexpay.models import Incident, Payment, Payout, Refund, StaffAction
+from django_feexpay.payments import incidents
 from tests.admin.conftest import StaffClient, make_payout, page_of
 from tests.conftest import Configure
 from tests.sandbox.running import RunningSandbox
@@ -130,6 +132,65 @@ def test_unknown_payout_is_closed_with_what_the_dashboard_shows(
     assert payout.evidence == "Paid on Monday"
     assert StaffAction.objects.filter(action="close_payout").count() == 1
     assert url not in client.get(reverse("admin:feexpay_payout_change", args=[payout.pk])).content.decode()
+
+
+@pytest.fixture
+def undone(paid: Payment) -> Incident:
+    """A paid payout of 1 000 F CFA that FeexPay undid."""
+    payout = make_payout(paid, state="successful", gateway_reference="pay-1", reason_code="", ended_at=conf.now())
+    Refund.objects.update(state="recorded", event_id=uuid4(), recorded_at=conf.now())
+    charge = incidents.Charge("pay-1", 1000, "XOF", "ref-1", payout)
+    incidents.open_once(Incident.Kind.PAYOUT_UNDONE, payout.refund.attempt, charge, conf.now())
+    return Incident.objects.get(kind="payout_undone")
+
+
+def test_undone_payout_is_shown_where_staff_look(undone: Incident, paid: Payment, superuser_client: Client) -> None:
+    opened = reverse("admin:feexpay_incident_change", args=[undone.pk])
+    payout = reverse("admin:feexpay_payout_change", args=[undone.payout_id])
+    record = f"{reverse('admin:feexpay_refund_record')}?payment={paid.pk}&amp;incident={undone.pk}"
+
+    front = superuser_client.get("/admin/feexpay/").content.decode()
+    assert "Payouts that FeexPay undid" in front
+    assert "kind__exact=payout_undone" in front
+    page = superuser_client.get(page_of(paid)).content.decode()
+    assert "FeexPay undid a payout" in page
+    assert "paid, then undone" in page
+    assert record in page
+    for address in (payout, reverse("admin:feexpay_payout_changelist")):
+        assert "paid, then undone" in superuser_client.get(address).content.decode()
+    shown = superuser_client.get(opened).content.decode()
+    assert payout in shown
+    assert "FeexPay undid a payout of" in shown
+    assert "1\u00a0000\u00a0F\u00a0CFA" in shown
+    assert record in shown
+    listed = superuser_client.get(reverse("admin:feexpay_incident_changelist") + "?kind__exact=payout_undone")
+    assert opened in listed.content.decode()
+
+
+def test_undone_payout_is_refunded_again_and_closed_in_the_admin(
+    undone: Incident, paid: Payment, superuser_client: Client
+) -> None:
+    record = f"{reverse('admin:feexpay_refund_record')}?payment={paid.pk}&incident={undone.pk}"
+    form = {"amount": "1000", "way": "cash", "outside_reference": "", "reason": "ticket 9", "seen": "0"}
+    close = f"/admin/feexpay/incident/close/?incident={undone.pk}"
+    offered = superuser_client.get(close).context["form"].fields["resolution"].choices
+    assert [value for value, _label in offered] == ["refunded", "kept_as_balance", "no_money_lost"]
+
+    superuser_client.post(record, form)
+    superuser_client.post(close, {"resolution": "refunded", "reason": "paid in cash"})
+
+    undone.refresh_from_db()
+    assert (undone.resolution, Refund.objects.filter(incident=undone, state="recorded").count()) == ("refunded", 1)
+
+
+def test_payout_whose_payer_has_the_money_after_all_is_shown_as_paid(
+    undone: Incident, superuser_client: Client
+) -> None:
+    close = f"/admin/feexpay/incident/close/?incident={undone.pk}"
+    superuser_client.post(close, {"resolution": "no_money_lost", "reason": "the payer has it"})
+
+    page = superuser_client.get(reverse("admin:feexpay_payout_change", args=[undone.payout_id])).content.decode()
+    assert "paid, then undone" not in page
 
 
 def test_list_of_payouts_has_a_fixed_number_of_statements(

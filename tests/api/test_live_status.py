@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -324,10 +326,54 @@ def test_commit_of_another_connection_is_heard_on_sqlite(tmp_path: Path) -> None
 # --- limits ------------------------------------------------------------------------------------------
 
 
-def test_full_process_refuses_the_next_stream(payment: Payment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "count_open", lambda payment_id: (0, streaming.MOST_OF_A_PROCESS))
-
+def refusal(payment: Payment) -> tuple[str, int | None]:
     with pytest.raises(NotAllowedError) as refused:
         open_stream(payment)
+    return refused.value.code, refused.value.retry_after_seconds
 
-    assert (refused.value.code, refused.value.retry_after_seconds) == ("throttled", 30)
+
+def test_full_process_refuses_the_next_stream(payment: Payment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "MOST_OF_A_PROCESS", 0)
+
+    assert refusal(payment) == ("throttled", 30)
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MOST_OF_A_PROCESS", 7), ("MOST_OF_A_PAYMENT", 10)])
+def test_limit_is_exact_when_many_connect_at_once(
+    limit: str, most: int, payment: Payment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No stream has begun when the next request is judged."""
+    monkeypatch.setattr(streaming, limit, most)
+    read = read_payments().get(pk=payment.pk)
+    gate = threading.Barrier(40, timeout=_SECONDS)
+
+    def connect(_number: int) -> object:
+        gate.wait()
+        try:
+            return stream(AsyncRequestFactory().get("/"), read, payment_body)
+        except NotAllowedError as refused:
+            return refused.code
+
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(connect, range(40)))
+
+    assert sum(isinstance(answer, StreamingHttpResponse) for answer in answers) == most
+    assert answers.count("throttled") == 40 - most
+
+
+def test_stream_that_never_began_or_has_ended_makes_room(payment: Payment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "MOST_OF_A_PROCESS", 1)
+    never_read = open_stream(payment)
+    assert refusal(payment) == ("throttled", 30)
+    del never_read
+
+    async def disconnect(response: StreamingHttpResponse) -> None:
+        frames = response.streaming_content
+        assert await anext(frames)  # type: ignore[call-overload, arg-type]  # an async iterator under ASGI
+        await frames.aclose()  # type: ignore[union-attr]  # the client went away
+
+    began = open_stream(payment)
+    assert refusal(payment) == ("throttled", 30)
+    asyncio.run(disconnect(began))
+
+    assert open_stream(payment) is not began

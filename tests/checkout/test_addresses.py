@@ -14,10 +14,13 @@ from django.core.exceptions import ValidationError
 from django.test import RequestFactory
 
 from django_feexpay import NotAllowedError, checkout_url, read_return
+from django_feexpay.checkout.screens import state_of
 from django_feexpay.gateway.client import CallSeen
 from django_feexpay.gateway.errors import NotSentError
 from django_feexpay.models import Checkout, Payment, Provider
+from django_feexpay.models.payment import read_payments
 from django_feexpay.payments.admission import circuit_breaker
+from django_feexpay.payments.payer_options import can_retry
 from tests.api.caller import row_counts
 from tests.checkout.conftest import MakeAddress
 from tests.checkout.payer import Payer
@@ -123,6 +126,36 @@ def test_second_tab_and_second_address_of_an_order_show_the_first_payment(
     assert ["•• 50" in page.text or "00 50" in page.text for page in pages] == [True] * 3
     assert pages[0].address == pages[1].address
     assert (len(gateway.charges), Payment.objects.get().user, Checkout.objects.count()) == (1, user, 1)
+
+
+@pytest.mark.parametrize("who", ["player", "guest"])
+def test_failed_payment_whose_order_was_paid_at_another_address_is_offered_to_nobody(
+    who: str, player: User, address: MakeAddress, gateway: ModelGateway, clock: Clock
+) -> None:
+    """The first tab still shows the failed payment and its button."""
+    user = player if who == "player" else None
+    stale, other = Payer(), Payer()
+    stale.open(address(user))
+    stale.press(provider="mtn_bj", phone=PHONE)
+    gateway.last().decline()
+    sweep_at_next_poll(clock)
+    assert stale.reload().heading == "Not paid"
+    status = f"{stale.page.address}status/"
+    before, failed = stale.client.get(status).json(), Payment.objects.get()
+    assert state_of(read_payments().get(pk=failed.pk)) == before
+
+    other.open(address(user))
+    other.press(provider="celtiis_bj", phone="01 40 00 00 50")
+    assert stale.client.get(status).json()["status"] == "pending"
+    gateway.last().approve()
+    sweep_at_next_poll(clock)
+
+    assert not can_retry(read_payments().get(pk=failed.pk))
+    assert state_of(read_payments().get(pk=failed.pk))["tag"] != before["tag"]  # what an open event stream sends
+    assert stale.client.get(status).json()["status"] == "successful"
+    assert stale.press().heading == PAID
+    assert other.reload().heading == PAID
+    assert len(gateway.charges) == 2
 
 
 @pytest.mark.postgres_only

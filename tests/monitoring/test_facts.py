@@ -80,6 +80,15 @@ def test_money_that_waits_for_a_person_is_measured(player: User) -> None:
     assert troubles() == {"duplicate_charges", "review_old", "pending_old"}
 
 
+def test_undone_payout_is_in_trouble_until_its_incident_is_closed(player: User) -> None:
+    paid = store_payment(player, status="successful")
+    Incident.objects.create(kind="payout_undone", payment=paid, attempt=paid.attempt, opened_at=timezone.now())
+    assert troubles() == {"payouts_undone"}
+
+    Incident.objects.update(closed_at=timezone.now())
+    assert troubles() == set()
+
+
 def test_slow_failing_and_refused_answers_are_counted_for_all_processes(configure: Configure, client: Client) -> None:
     for _ in range(57):
         client.get(f"{BASE}health/live/")

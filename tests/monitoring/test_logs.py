@@ -242,6 +242,34 @@ def test_ids_times_and_amounts_are_not_masked(text: str) -> None:
     assert logs.masked(text) == text
 
 
+def access(line: str, status: str = "200", size: str = "48213", name: str = "django.server") -> str:
+    """A line of Django's development server, as `logging_config` writes it."""
+    made = record('"%s" %s %s', line, status, size)
+    made.name = name
+    return str(formatted(made)["message"])
+
+
+@pytest.mark.parametrize("size", ["48213", "1048576", "0", "9"])
+def test_status_and_size_of_the_development_server_are_not_masked(size: str) -> None:
+    line = "GET /admin/feexpay/payment/ HTTP/1.1"
+
+    assert access(line, "200", size) == f'"{line}" 200 {size}'
+
+
+@pytest.mark.leaks  # the numbers are masked where a line is written
+@pytest.mark.parametrize("number", ["2290161000050", "229 01 61 00 00 50", "0161000050", "61000050", "01.61.00.00.50"])
+def test_number_in_a_request_line_of_the_development_server_is_masked(number: str) -> None:
+    """Also if the line of the client pretends to have a status and a size."""
+    for line in (f"GET /pay/ {number} HTTP/1.1", f'GET / HTTP/1.1" 200 {number}', f"{number} / HTTP/1.1"):
+        assert number not in access(line)
+        assert access(line).endswith('" 200 48213')
+    for status, size in (("200", number), (number, "48213")):
+        written = access("GET / HTTP/1.1", status, size)
+        assert (number in written, "•••" in written) == (False, True)
+    assert access("GET / HTTP/1.1", "999", "6100005").endswith("•••")
+    assert "•••" in access("GET / HTTP/1.1", "200", "48213", name="shop")  # another logger proves nothing
+
+
 def test_no_value_can_forge_a_line_of_text() -> None:
     made = record("from %s", "a\nINFO paid\x1b[2J\u202e\u2028b")
     with log_context.entry_point("api", payment_id="9c41"):

@@ -14,6 +14,7 @@ from django_feexpay import notifications, start_payment
 from django_feexpay import signals as host_signals
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import OutboxMessage, Payment
+from django_feexpay.notifications import Kind, Notification
 from django_feexpay.payments import ledger, outbox
 from django_feexpay.payments.ledger import Cause, Source
 from tests.api.caller import Caller
@@ -115,6 +116,20 @@ def test_payer_whose_order_is_paid_by_another_payment_is_not_told_to_pay_again(
     outbox.deliver()
 
     assert "Do not pay again: another payment of this order" in part(mail_server.only(), "plain")
+
+
+def test_guest_whose_order_is_paid_by_another_payment_is_not_told_to_pay_again(
+    begin: Begin, gateway: ModelGateway
+) -> None:
+    """A notifier of the host may know the number or the address of a guest."""
+    first = begin(merchant_reference="order-7", user=None)
+    ledger.move(only_attempt(first).pk, Status.FAILED, Cause(source=Source.WORKER, because="test"))
+    begin(merchant_reference="order-7", user=None)
+
+    read = Payment.objects.for_reading().get(pk=first.pk)
+    sms = Notification(kind=Kind.FAILED, payment=read, event_id=uuid.uuid4(), language="en")
+
+    assert "Do not pay again: another payment of this order" in sms.next_step
 
 
 def test_late_success_is_one_message_with_its_own_words(

@@ -373,6 +373,21 @@ def older(paid: Payment, actions: list[StaffAction]) -> Payment:
     return paid
 
 
+def test_actor_of_the_command_is_staff_and_is_stored_as_every_actor(older: Payment, ama: User) -> None:
+    before = StaffAction.objects.count()
+    for name in ("nobody", User.objects.create_user("player").username):
+        with pytest.raises(CommandError, match="no active user|is not staff"):
+            call_command("feexpay_chain_history", actor=name, stdout=StringIO())
+    assert StaffAction.objects.count() == before
+
+    User.objects.filter(pk=ama.pk).update(is_staff=True)
+    call_command("feexpay_chain_history", actor=ama.username, stdout=StringIO())
+
+    action = StaffAction.objects.get(action="chain_history")
+    assert (action.actor, action.actor_name) == (str(ama.pk), ama.username)
+    assert problems() == []
+
+
 def test_older_rows_are_chained_by_the_command(older: Payment) -> None:
     assert {line.split(": ")[1] for line in problems()} == {"not chained"}
 

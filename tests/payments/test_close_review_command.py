@@ -7,7 +7,7 @@ from io import StringIO
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
 
 from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, ReviewProposal, StaffAction
@@ -21,8 +21,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def staff(db: None) -> None:
-    User.objects.create_user("efua")
-    User.objects.create_user("kofi")
+    rights = Permission.objects.filter(content_type__app_label="feexpay", codename__in=["view_payment", "close_review"])
+    for name in ("efua", "kofi"):
+        User.objects.create_user(name).user_permissions.set(rights)
 
 
 def run(payment: object, decision: str, *more: str, actor: str = "efua", reason: str = "seen") -> tuple[int, str]:
@@ -97,11 +98,51 @@ def test_refusal_states_its_reason(start_review: Callable[..., Payment], gateway
     payment = start_review()
 
     assert run(payment.pk, "not_paid") == (1, "FeexPay says that money was taken. (charge_shown)")
-    assert run(payment.pk, "credit_taken", actor="nobody")[1].startswith("A review is closed by")
     assert run(payment.pk, "credit_taken", reason=" ")[1].startswith("A reason is needed")
     gateway.reads_unanswered = True
     assert run(payment.pk, "credit_price")[1].startswith("FeexPay cannot be asked")
     assert only_attempt(payment).status == "review"
+
+
+@pytest.mark.parametrize(
+    ("held", "missing"),
+    [
+        ([], "feexpay.view_payment, feexpay.close_review"),
+        (["view_payment"], "feexpay.close_review"),
+        (["close_review"], "feexpay.view_payment"),
+    ],
+)
+def test_actor_needs_the_permissions_that_the_admin_asks_for(
+    start_review: Callable[..., Payment], gateway: ModelGateway, held: list[str], missing: str
+) -> None:
+    """A player, or staff of another role."""
+    payment = start_review()
+    user, questions = User.objects.create_user("ayo", is_staff=True), gateway.questions
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="feexpay", codename__in=held))
+
+    done = run(payment.pk, "credit_taken", actor="ayo")
+
+    assert done == (1, f"'ayo' may not do this: the user lacks the permission {missing}. Nothing was changed.")
+    assert (only_attempt(payment).status, StaffAction.objects.count(), gateway.questions) == ("review", 0, questions)
+
+
+def test_actor_is_an_active_user(start_review: Callable[..., Payment]) -> None:
+    User.objects.create_superuser("esi", is_active=False)
+    payment = start_review()
+
+    for name in ("esi", "nobody"):
+        assert run(payment.pk, "credit_taken", actor=name) == (1, f"there is no active user {name!r}.")
+    assert only_attempt(payment).status == "review"
+
+
+def test_second_person_needs_the_permissions_too(start_review: Callable[..., Payment], configure: Configure) -> None:
+    configure(REVIEW_TWO_PERSON_ABOVE="1000")
+    payment = start_review()
+    run(payment.pk, "credit_price")
+    User.objects.create_user("ayo")
+
+    assert run(payment.pk, "credit_price", "--approve", actor="ayo")[1].startswith("'ayo' may not do this")
+    assert Credit.objects.count() == 0
 
 
 def test_unknown_payment_is_refused() -> None:

@@ -206,7 +206,7 @@ def test_number_of_statements_does_not_grow(player: User) -> None:
     for day in range(1, 30):
         charge(player, at(day), 5000, provider="moov_bj")
 
-    assert count() == few == 6
+    assert count() == few == 7
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,18 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 
 from django_feexpay.gateway.errors import OutcomeUnknownError
 from django_feexpay.gateway.transport import Transport, WireReply, WireRequest
 from django_feexpay.models import Attempt, Credit, Payment, Provider
+from django_feexpay.models.payment import listed_payments, read_payments
 from django_feexpay.payments import idempotency, outbox
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import AlreadyAnswered
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.payer_options import can_retry
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
@@ -162,14 +165,17 @@ def test_declined_payment_cannot_be_retried_while_feexpay_does_not_answer(
     assert refusal(declined) == "gateway_unavailable"
 
 
+@pytest.mark.parametrize("who", ["player", "guest"])
 @pytest.mark.parametrize("paid", [False, True], ids=["being paid", "paid"])
 def test_payment_of_an_order_that_another_payment_pays_cannot_be_retried(
-    paid: bool, begin: Begin, gateway: ModelGateway, clock: Clock
+    paid: bool, who: str, begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    first = begin(merchant_reference="order-1")
+    payer = {"user": None} if who == "guest" else {}
+    first = begin(merchant_reference="order-1", **payer)
     gateway.last().decline()
     sweep_until_final(first, clock)
-    second = begin(merchant_reference="order-1")
+    assert can_retry(read_payments().get(pk=first.pk))
+    second = begin(merchant_reference="order-1", **payer)
     if paid:
         gateway.last().approve()
         sweep_until_final(second, clock)
@@ -180,6 +186,22 @@ def test_payment_of_an_order_that_another_payment_pays_cannot_be_retried(
     assert (refused.value.code, refused.value.payment_id) == ("duplicate_payment", second.pk)
     assert len(gateway.charges) == 2
     assert Payment.objects.for_reading().get(pk=first.pk).paid_elsewhere  # so that no client offers a retry
+    assert not can_retry(listed_payments().get(pk=first.pk))
+
+
+def test_guest_may_retry_whatever_others_pay(begin: Begin, gateway: ModelGateway, clock: Clock, player: User) -> None:
+    """Orders of guests, orders of users and payments without a reference are apart."""
+    failed = [begin(merchant_reference=reference, user=None) for reference in ("order-1", "")]
+    for charge in gateway.charges:
+        charge.decline()
+    for payment in failed:
+        sweep_until_final(payment, clock)
+    clock.advance(3600)
+    begin(merchant_reference="order-1", user=player)
+    begin(merchant_reference="order-2", user=None, phone="01 61 00 00 52")
+    begin(merchant_reference="", user=None, phone="01 61 00 00 53")
+
+    assert [can_retry(read_payments().get(pk=payment.pk)) for payment in failed] == [True, True]
 
 
 def test_retry_at_an_old_price_is_refused(declined: Payment, configure: Configure) -> None:

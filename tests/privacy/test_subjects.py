@@ -420,9 +420,19 @@ def test_number_is_never_quoted_and_never_an_argument(
     assert [trace for trace in (OLD_WRITING, "97000050") if trace in caplog.text] == []
 
 
+@pytest.mark.parametrize("command", ["feexpay_erase_subject", "feexpay_export_subject"])
+def test_actor_is_no_player(paid: Payment, run: Run, command: str) -> None:
+    User.objects.create_user("esi")
+
+    with pytest.raises(CommandError, match="'esi' is not staff"):
+        run(command, "--user", "ama", "--actor", "esi")
+
+    assert not StaffAction.objects.filter(action__in=["erase_subject", "export_subject"]).exists()
+
+
 def test_actor_is_an_active_user(paid: Payment, run: Run) -> None:
     User.objects.create_user("gone", is_active=False)
-    boss = User.objects.create_user("boss")
+    boss = User.objects.create_user("boss", is_staff=True)
     for name in ("gone", "nobody"):
         with pytest.raises(CommandError, match="no active user"):
             run("feexpay_erase_subject", "--user", "ama", "--actor", name)

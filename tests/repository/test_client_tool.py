@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,49 @@ def test_client_without_a_server_explains_how_to_start_one(
 
     assert client.run() == 1
     assert "make demo" in capsys.readouterr().err
+
+
+NO_DISPLAY = {"DISPLAY": ":4711", "WAYLAND_DISPLAY": "", "XDG_RUNTIME_DIR": ""}
+
+
+@pytest.fixture
+def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DISPLAY names an X server that does not run; the libraries are there."""
+    monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
+    for name, value in NO_DISPLAY.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(client, "missing_packages", list)
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_display_that_does_not_answer_is_named_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert client.window() == 1
+    assert capsys.readouterr().err == ("The client's window could not open: no display answers (DISPLAY=:4711).\n")
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_client_does_not_start_where_no_one_would_see_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FEEXPAY_SERVER", "https://shop.example")
+    monkeypatch.setattr(client.subprocess, "call", lambda *_given, **_more: pytest.fail("it was started"))
+
+    assert client.run() == 1
+    assert "no display answers" in capsys.readouterr().err
+
+
+def test_display_is_needed_on_linux_unless_a_driver_is_chosen() -> None:
+    assert not client.has_display(NO_DISPLAY, "linux")
+    assert not client.has_display({}, "linux")
+    assert client.has_display(NO_DISPLAY, "darwin")
+    assert client.has_display({**NO_DISPLAY, "SDL_VIDEODRIVER": "offscreen"}, "linux")
+
+
+def test_wayland_display_is_one_whose_socket_answers() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # the path of a socket is short
+        here = {"WAYLAND_DISPLAY": "wayland-0", "XDG_RUNTIME_DIR": folder}
+        assert not client.has_display(here | {"DISPLAY": ":4711"}, "linux")
+        with socket.socket(socket.AF_UNIX) as compositor:
+            compositor.bind(f"{folder}/wayland-0")
+            compositor.listen()
+            assert client.has_display(here, "linux")

@@ -149,3 +149,133 @@ async def test_payment_that_ends_behind_another_window_is_announced(
 
     texts = [(each["title"], each["message"]) for each in shown]
     assert texts == ([("Paiement réussi.", f"5{NB}000{NB}F{NB}CFA")] if away else [])
+
+
+# --- Android's permission for notifications ------------------------------------------------------------
+
+
+class Android:
+    """The modules of python-for-android, jnius and plyer that the notices use, with the payer's answer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[list[str]] = []
+        self.allowed = False
+        self.version = 34
+        self.error: Exception | None = None
+        self._monkeypatch = monkeypatch
+
+    def install(self) -> None:
+        """The app runs on this phone from now on."""
+        permissions = SimpleNamespace(check_permission=lambda _name: self.allowed, request_permissions=self._request)
+        here = SimpleNamespace(getLanguage=lambda: "fr", getCountry=lambda: "BJ")
+        classes = {
+            "android.os.Build$VERSION": SimpleNamespace(SDK_INT=self.version),
+            "java.util.Locale": SimpleNamespace(getDefault=lambda: here),
+        }
+        modules: dict[str, Any] = {
+            "android": SimpleNamespace(permissions=permissions),
+            "android.permissions": permissions,
+            "jnius": SimpleNamespace(autoclass=classes.__getitem__),
+            "plyer": SimpleNamespace(notification=SimpleNamespace()),
+        }
+        for name, module in modules.items():
+            self._monkeypatch.setitem(sys.modules, name, module)
+        self._monkeypatch.setattr(sys, "getandroidapilevel", lambda: self.version, raising=False)
+
+    def _request(self, names: list[str]) -> None:
+        self.asked.append(names)
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def android(monkeypatch: pytest.MonkeyPatch) -> Android:
+    return Android(monkeypatch)
+
+
+def look_away_and_back(app: Any) -> None:
+    assert app.on_pause()
+    app.on_resume()
+
+
+async def test_payer_is_asked_once_when_a_payment_first_goes_on_in_the_background(
+    start: Any, shop: FakeShop, android: Android
+) -> None:
+    d = await start()
+    android.install()
+    look_away_and_back(d.app)
+    assert android.asked == []  # nothing to tell yet
+
+    await to_status(d)
+    assert android.asked == []  # the payer looks at it
+    look_away_and_back(d.app)
+    assert android.asked == [["android.permission.POST_NOTIFICATIONS"]]
+
+    look_away_and_back(d.app)  # so does the system's dialog
+    d.app.leave_payment()
+    assert len(android.asked) == 1
+    stored = json.loads((d.app.session._folder / "preferences.json").read_text())
+    assert stored["asked_to_notify"] is True
+
+
+async def test_payer_who_leaves_the_waiting_screen_is_asked(start: Any, shop: FakeShop, android: Android) -> None:
+    d = await start()
+    android.install()
+    await to_status(d)
+
+    d.app.leave_payment()
+
+    assert (len(android.asked), d.app.showing) == (1, "home")
+
+
+async def test_refusal_or_an_error_of_the_system_does_not_disturb_the_payment(
+    start: Any, shop: FakeShop, android: Android
+) -> None:
+    """The system tells no one of a refusal: the permission is missing afterwards, and plyer shows nothing."""
+    android.error = RuntimeError("no activity")
+    d = await start()
+    android.install()
+    await to_status(d)
+
+    look_away_and_back(d.app)
+    assert len(android.asked) == 1
+    assert not d.app.session.preferences.value.asked_to_notify  # the payer saw no dialog
+    android.error = None
+    look_away_and_back(d.app)
+    assert (len(android.asked), d.app.showing) == (2, "status")
+    shop.settle()
+    d.app.waiting.check_now()
+    await d.until_showing("result")
+
+
+async def test_payer_who_fetches_a_code_is_not_interrupted(start: Any, shop: FakeShop, android: Android) -> None:
+    d = await start()
+    android.install()
+    await to_status(d, Phase.OTP, "coris_bj", "0100000000")
+
+    look_away_and_back(d.app)
+
+    assert android.asked == []
+
+
+@pytest.mark.parametrize("change", ["allowed already", "Android 12", "a desktop", "ended meanwhile"])
+async def test_payer_is_not_asked_without_need(
+    start: Any, shop: FakeShop, android: Android, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    android.allowed = change == "allowed already"
+    android.version = 32 if change == "Android 12" else 34
+    d = await start()
+    android.install()
+    if change == "a desktop":
+        monkeypatch.delattr(sys, "getandroidapilevel")
+    await to_status(d)
+
+    d.app.on_pause()
+    if change == "ended meanwhile":
+        shop.settle()
+        d.app.waiting.check_now()
+        await d.until_showing("result")
+    d.app.on_resume()
+
+    assert android.asked == []
+    assert not d.app.session.preferences.value.asked_to_notify

@@ -9,12 +9,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_feexpay import log_context
 from django_feexpay.catalogue import money
+from django_feexpay.management import actors
 from django_feexpay.models import Attempt, Credit, Payment, ReviewDecision
 from django_feexpay.payments import reviews
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 
 REFUSED = 1
+#: The admin asks for both.
+PERMISSIONS = ("feexpay.view_payment", "feexpay.close_review")
 
 
 class Command(BaseCommand):
@@ -29,7 +32,12 @@ class Command(BaseCommand):
         parser.add_argument("payment", metavar="ID", type=UUID, help="the payment's id")
         parser.add_argument("--decision", required=True, choices=ReviewDecision.values)
         parser.add_argument("--reason", required=True, metavar="TEXT", help="kept for ever; no name, no phone number")
-        parser.add_argument("--actor", required=True, metavar="USERNAME", help="the user who decides")
+        parser.add_argument(
+            "--actor",
+            required=True,
+            metavar="USERNAME",
+            help="a user with the permissions view_payment and close_review",
+        )
         parser.add_argument("--approve", action="store_true", help="approve what another person proposed")
 
     @log_context.entry_point(log_context.COMMAND)
@@ -37,12 +45,13 @@ class Command(BaseCommand):
         payment_id = options["payment"]
         if not Payment.objects.filter(pk=payment_id).exists():
             raise CommandError(f"there is no payment {payment_id}", returncode=REFUSED)
+        actor = actors.primary_key_of(options["actor"], permissions=PERMISSIONS)
         try:
             closing = reviews.close(
                 payment_id,
                 options["decision"],
                 reason=options["reason"],
-                actor=reviews.actor_of(options["actor"]),
+                actor=actor,
                 source=Source.COMMAND,
                 approve=options["approve"],
             )

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from django.db.models import Count, F, Q
 
-from django_feexpay.models import Payout, PayoutState, Refund
+from django_feexpay.models import Incident, Payout, PayoutState, Refund
 from django_feexpay.payments.invariants.reading import ids_of
 
 
 def payout_pays_its_refund_once_by_two_persons() -> Iterator[str]:
     """I24: a refund by payout is recorded if and only if one payout paid it, with its amount, approved by another
-    person than the one who proposed it. A refund that ended otherwise has no payout that may pay it.
+    person than the one who proposed it. A refund that ended otherwise has no payout that may pay it. The incident of an
+    undone payout names a payout that was paid.
     """
     by_payout = Refund.objects.filter(way=Refund.Way.PAYOUT)
     counted = by_payout.annotate(
@@ -37,3 +38,7 @@ def payout_pays_its_refund_once_by_two_persons() -> Iterator[str]:
         yield f"payout {pk}: paid without a reference, or closed without evidence"
     for pk in ids_of(Payout.objects.filter(paid_after_failure_at__isnull=False).exclude(state=PayoutState.SUCCESSFUL)):
         yield f"payout {pk}: FeexPay paid it after it reported its failure; the refund does not count it"
+    undone = Incident.objects.filter(kind=Incident.Kind.PAYOUT_UNDONE)
+    of_paid = Q(payout__state=PayoutState.SUCCESSFUL, payout__payment=F("payment"), payout__amount=F("amount"))
+    for pk in ids_of(undone.exclude(of_paid)):
+        yield f"incident {pk}: about an undone payout, and it has no paid payout of its payment and amount"

@@ -96,6 +96,7 @@ SESSION_COOKIE_AGE = 12 * 3600  # staff sign in once a working day
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("fr", "Français")]
+FORMAT_MODULE_PATH = ["config.formats"]
 TIME_ZONE = "Africa/Porto-Novo"
 USE_TZ = True
 STATIC_URL = "static/"

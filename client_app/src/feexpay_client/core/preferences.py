@@ -20,6 +20,7 @@ class Preferences:
     """`server` is `https://…`; `country` ISO 3166 or empty; `text_size` in percent.
 
     provider, phone: the last ones used. The number has its country code; signing out deletes it.
+    asked_to_notify: Android has asked the payer once whether notifications may be shown.
     """
 
     server: str = ""
@@ -31,6 +32,7 @@ class Preferences:
     theme: str = "system"
     text_size: int = 100
     reduced_motion: bool = False
+    asked_to_notify: bool = False
 
 
 _CHOICES: dict[str, tuple[Any, ...]] = {"theme": THEMES, "language": LANGUAGES, "text_size": TEXT_SIZES}

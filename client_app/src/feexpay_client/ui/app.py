@@ -98,6 +98,7 @@ class ClientApp(App):
         self._screen_after_sign_in = ""
         self._account = ""
         self._phase = Phase.EDITING
+        self._waits_in_background = False
         self._make_presenters()
 
     def _make_presenters(self) -> None:
@@ -148,6 +149,7 @@ class ClientApp(App):
             self._account_changed()
 
     def on_pause(self) -> bool:
+        self._waits_in_background = self._waits_for_the_payer()
         return True
 
     def on_resume(self) -> None:
@@ -156,6 +158,9 @@ class ClientApp(App):
         if self.session.flow is not None:
             self.session.flow.check_now()
         self._refresh_shown()
+        if self._waits_in_background:
+            self._waits_in_background = False
+            self._ask_to_notify()
 
     def on_stop(self) -> None:
         Window.unbind(on_keyboard=self._on_key, on_touch_down=follow_touch)
@@ -202,6 +207,7 @@ class ClientApp(App):
     def leave_payment(self) -> None:
         """Show the shop; the flow keeps polling."""
         self.go("home")
+        self._ask_to_notify()
 
     def pick_provider(self) -> None:
         if self.showing == "pay":
@@ -297,6 +303,16 @@ class ClientApp(App):
             self.home.expect_coins()
             self._notify_if_away(state)
         self._show_banner()
+
+    def _waits_for_the_payer(self) -> bool:
+        """Whether a payment goes on that asks for nothing here: who types a code must not be interrupted."""
+        return self.context.state.phase in OPEN and self.context.state.phase is not Phase.OTP
+
+    def _ask_to_notify(self) -> None:
+        """Ask once, when a payment goes on in the background for the first time: then a notification is useful."""
+        preferences = self.session.preferences
+        if self._waits_for_the_payer() and not preferences.value.asked_to_notify and notices.ask_permission():
+            preferences.change(asked_to_notify=True)
 
     def _notify_if_away(self, state: State) -> None:
         """Tell a payer who approved on another window; the text names no number and no operator."""
