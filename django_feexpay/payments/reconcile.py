@@ -110,8 +110,9 @@ def _read_for_asking(attempt_id: UUID) -> Attempt | None:
 def reconcile_claimed(
     held: leases.Claim, *, source: Source, poll_later: Callable[[Attempt], None] = leases.schedule
 ) -> bool:
-    """Reconcile a claimed attempt, with its row as it was claimed: each move reads the row again under its lock.
+    """Reconcile a claimed attempt.
 
+    Its row as it was claimed is enough where the reference is final: each move reads the row again under its lock.
     If the rate budget is spent, it releases the claim instead, and the attempt is due again soon.
     poll_later: called when FeexPay's answer moves nothing.
     Changes: as `reconcile`. Safe to repeat: yes.
@@ -121,11 +122,19 @@ def reconcile_claimed(
         leases.release(held, conf.now() + min(timedelta(seconds=wait), leases.MAX_RELEASE_DELAY))
         return False
     attempt = held.attempt
+    if not _is_reference_final(attempt):
+        attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
     log_context.bind_attempt(attempt)
     answered = _ask_and_settle(attempt, source=source, poll_later=poll_later) is not None
     if credited and _check_second_charges(attempt, source) and answered:
         leases.schedule(attempt)
     return answered
+
+
+def _is_reference_final(attempt: Attempt) -> bool:
+    """Whether no other poll and no code can give the attempt another reference."""
+    may_be_replaced = attempt.sought_by_echo or attempt.otp_required or attempt.otp_count > 0
+    return attempt.gateway_reference is not None and not may_be_replaced
 
 
 def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) -> bool:
