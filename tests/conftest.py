@@ -11,7 +11,7 @@ from django.utils import translation
 from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
-from django_feexpay import conf, database_clock, request_ids
+from django_feexpay import conf, database_clock, request_ids, tally
 from django_feexpay.background import tasks
 from tests import emptying, process_state
 from tests.payments.fake_gateway import ModelGateway
@@ -82,6 +82,14 @@ def clock_of_the_database_is_read_once() -> Iterator[None]:
     """Else a test that counts statements counts one more, if the last reading is older than 30 s."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database_clock, "_TRUST_SECONDS", math.inf)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def counts_of_events_are_written_once() -> Iterator[None]:
+    """Else a test that counts statements counts more, if it takes longer than a second on a busy machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tally, "_WRITE_EVERY_SECONDS", math.inf)
         yield
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
     """Run the loop until the condition is true. Raises AssertionError after the timeout."""
     give_up_at = time.monotonic() + seconds
     while not condition():

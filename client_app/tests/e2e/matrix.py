@@ -16,7 +16,7 @@ from typing import Any
 from tests.e2e.player import Plan
 from tests.e2e.real_server import RealServer, client_command, start_real_server
 
-_TIMEOUT_SECONDS = 200.0
+_TIMEOUT_SECONDS = 600.0
 #: Processes at a time.
 _CONCURRENT = 5
 

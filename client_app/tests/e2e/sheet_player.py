@@ -71,7 +71,7 @@ def play(plan: Plan) -> None:
             _enter_code(driver, game, plan.otp)
         return game.print_phase() or bool(game.results)
 
-    driver.wait(ended, seconds=180.0)
+    driver.wait(ended, seconds=300.0)
     payment = game.sheet.context.state.ended
     driver.frames(4)
     assert payment is not None

@@ -39,13 +39,13 @@ async def play(plan: Plan) -> None:
     app.context.subscribe(on_change)
     if plan.act == "pay":
         await _buy(driver, plan)
-    await driver.until(on_change, seconds=180.0)
+    await driver.until(on_change, seconds=300.0)
     for phone in plan.then:
         _print_shown_result(driver)
         app.finish_payment()
         await _buy(driver, replace(plan, phone=phone))
         await driver.until_showing("status")
-        await driver.until(on_change, seconds=180.0)
+        await driver.until(on_change, seconds=300.0)
     _print_shown_result(driver)
     payment = app.context.state.payment
     print_line(f"end:{app.context.state.phase}:{payment.id if payment else ''}")

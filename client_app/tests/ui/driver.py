@@ -54,7 +54,7 @@ class Driver:
         for _ in range(count):
             EventLoop.idle()
 
-    async def until(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
         """Draw frames until the condition is true. The time limit only ends a failing test."""
         end = time.monotonic() + seconds
         while not condition():

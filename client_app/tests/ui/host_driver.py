@@ -19,7 +19,7 @@ class HostDriver(Driver):
     def root(self) -> Any:
         return Window.children[0]
 
-    def wait(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
+    def wait(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
         """Draw frames until the condition is true. The time limit only ends a failing test."""
         end = time.monotonic() + seconds
         while not condition():
