@@ -31,6 +31,12 @@ _WAITS = (
     (timedelta(days=2), timedelta(minutes=15)),
     (timedelta(days=60), timedelta(days=1)),
 )
+#: The longest planned wait of each state.
+_LONGEST_WAITS = (
+    ((PayoutState.CREATED, PayoutState.SENDING), leases.MAX_RELEASE_DELAY),
+    ((PayoutState.PENDING, PayoutState.UNKNOWN, PayoutState.FAILED), timedelta(days=1)),
+    ((PayoutState.SUCCESSFUL,), timedelta(days=7)),
+)
 #: At most one poll in this time because of webhooks, however many come.
 _MIN_GAP = timedelta(seconds=10)
 #: References in webhooks that are asked about, for a payout whose own reference never arrived.
@@ -59,13 +65,14 @@ class PayoutClaim:
 def claim_due(limit: int) -> list[PayoutClaim]:
     """Claim the payouts that have been due longest, at most `limit`; no other caller gets them.
 
+    One that is scheduled later than the rules allow is due, too: a clock that ran ahead wrote its time.
     Changes: `next_poll_at` and `last_polled_at` of the claimed rows. Safe to repeat: yes.
     """
     if limit <= 0:
         return []
     now = conf.now()
     lease = now + leases.LEASE
-    due = Payout.objects.filter(next_poll_at__lte=now).order_by("next_poll_at")
+    due = Payout.objects.filter(Q(next_poll_at__lte=now) | _scheduled_too_late(now)).order_by("next_poll_at")
     if not connection.features.has_select_for_update_skip_locked:
         rows = list(due.values_list("pk", "state", "next_poll_at")[:limit])
         taken = [row for row in rows if _lease(Q(pk=row[0], next_poll_at=row[2]), now, lease)]
@@ -74,6 +81,13 @@ def claim_due(limit: int) -> list[PayoutClaim]:
         locked = list(due.select_for_update(skip_locked=True).values_list("pk", "state")[:limit])
         _lease(Q(pk__in=[pk for pk, _state in locked]), now, lease)
     return [PayoutClaim(pk, lease, PayoutState(state)) for pk, state in locked]
+
+
+def _scheduled_too_late(now: datetime) -> Q:
+    later = Q()
+    for states, wait in _LONGEST_WAITS:
+        later |= Q(state__in=states, next_poll_at__gt=now + wait + leases.LEASE + conf.CLOCK_SLACK)
+    return later
 
 
 def _lease(which: Q, now: datetime, lease: datetime) -> int:
