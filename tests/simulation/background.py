@@ -39,29 +39,21 @@ class Background:
 
     def moves(self) -> Iterator[Move]:
         yield Move(6, self._claim)
-        yield Move(6, self._write_results)
         yield Move(3, self._deliver)
         yield Move(2, self._do_periodic_work)
         yield Move(0.2, self._compare)
 
-    def _begin(self, name: str, work: Callable[[], object], process: str = "") -> None:
+    def _begin(self, name: str, work: Callable[[], object]) -> None:
         def done() -> str:
             work()
             return "done"
 
-        self._world.begin(name, process or self._random.choice(PROCESSES), done)
+        self._world.begin(name, self._random.choice(PROCESSES), done)
 
     def _claim(self) -> None:
         """Claim as the worker does. A claim whose process is killed right after it is due again after its lease."""
         for held in leases.claim_due(BATCH, unsent=True) + leases.claim_due(BATCH, unsent=False):
-            process = self._random.choice(PROCESSES)
-            advance = partial(worker.advance, held, poll_later=self._world.poll_results[process].add)
-            self._begin(f"advances {held.status} {str(held.attempt_id)[:8]}", advance, process)
-
-    def _write_results(self) -> None:
-        """Write what the polls of a process found since the last time; a kill loses it."""
-        process = self._random.choice(PROCESSES)
-        self._begin("writes the results of its polls", self._world.poll_results[process].write, process)
+            self._begin(f"advances {held.status} {str(held.attempt_id)[:8]}", partial(worker.advance, held))
 
     def _deliver(self) -> None:
         bulkhead = Bulkhead()

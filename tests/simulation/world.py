@@ -6,7 +6,6 @@ import hashlib
 import logging
 import math
 import random
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from django_feexpay.background import tasks
 from django_feexpay.models import Payment
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.outbox import SIGNALS
-from django_feexpay.payments.poll_results import PollResults
 from tests import process_state
 from tests.payments.fakes import Guard, KilledError, Recorder
 from tests.payments.strategies import RATES
@@ -72,8 +70,6 @@ class World:
         self.trace: list[str] = []
         self.steps = 0
         self.erased: set[int] = set()
-        #: What each process holds in memory.
-        self.poll_results: defaultdict[str, PollResults] = defaultdict(PollResults)
         self.signals = Recorder()
         self.host = Host(random.Random(f"host of {seed}"), self.faults.receiver_error_rate)
 
@@ -129,7 +125,6 @@ class World:
 
     def kill(self, process: str) -> None:
         self.scheduler.kill(process)
-        self.poll_results.pop(process, None)
         self.note(f"{process} is killed")
 
     def note_turn(self, task: Task) -> None:
