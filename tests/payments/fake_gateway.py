@@ -132,7 +132,11 @@ class ModelGateway:
     def _open_page(self, body: dict[str, Any]) -> WireReply:
         self.pages.append(body)
         answer = self.next_pages.pop(0) if self.next_pages else show_page
-        return answer(f"https://link.example/page{len(self.pages):04d}/coins")
+        return answer(self.page_url(len(self.pages) - 1))
+
+    def page_url(self, page: int) -> str:
+        """The address of the page with this index."""
+        return f"https://link.example/page{page + 1:04d}/coins"
 
     def _collect(self, body: dict[str, Any]) -> WireReply:
         charge = Charge(

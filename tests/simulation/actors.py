@@ -201,6 +201,8 @@ class Payers:
         if attempt is None or attempt.expires_at <= self._world.clock.at:
             gateway.open_page_numbers.remove(number)
             return
+        if attempt.redirect_url != gateway.page_url(number):
+            return  # its address was never shown, because its sender died or has not written it yet
         charge = gateway.pay_page(number)
         self._world.note(f"a card is entered on page {number} as {charge.reference}")
 
