@@ -124,9 +124,9 @@ class Rules:
         """
         if other.payment.released_at is not None or other.payment.is_erased:
             return True  # whoever was erased is a stranger when they come back
-        if other.life_status is Status.SUCCESSFUL:
-            return own.payment_id != other.payment_id and self._was_paid_meanwhile(own, other)
-        if other.life_status in LIVE or other.life_status is Status.REVIEW:
+        if other.life_status in (Status.SUCCESSFUL, Status.REVIEW):
+            return own.payment_id != other.payment_id and self._was_found_meanwhile(own, other)
+        if other.life_status in LIVE:
             return False
         by_staff = other.events.filter(because__in=ReviewDecision.values).exists()
         if other.life_status is Status.EXPIRED and own.payment_id != other.payment_id:
@@ -134,11 +134,10 @@ class Rules:
         return by_staff or charge.reference in self._gateway.denied
 
     @staticmethod
-    def _was_paid_meanwhile(own: Attempt, other: Attempt) -> bool:
-        """Whether the other one had expired, and its late success was found while this one was on its way."""
-        success = other.events.filter(to_status=Status.SUCCESSFUL).latest("id")
-        is_later = own.sent_at is not None and success.created_at >= own.sent_at
-        return is_later and success.from_status == Status.EXPIRED
+    def _was_found_meanwhile(own: Attempt, other: Attempt) -> bool:
+        """Whether the other one had expired, and its late charge was found while this one was on its way."""
+        found = other.events.filter(from_status=Status.EXPIRED).order_by("id").last()
+        return found is not None and own.sent_at is not None and found.created_at >= own.sent_at
 
     # --- at the end -----------------------------------------------------------------------------------------
 
