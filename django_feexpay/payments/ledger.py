@@ -113,7 +113,7 @@ def move(
     written = {"status": to_status, "updated_at": at, "settled_at": _settled_at(to_status, at), **(changes or {})}
     if proposal_id is not None and not _open_proposals(attempt_id).filter(pk=proposal_id).exists():
         return None
-    if not Attempt.objects.filter(pk=attempt_id, status=before, **(still or {})).update(**written):
+    if not Attempt.objects.filter(pk=attempt_id, status=before).filter(**(still or {})).update(**written):
         return None
     for name, value in written.items():
         setattr(attempt, name, value)

@@ -298,8 +298,13 @@ def _close(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None, caus
             "reason_code": NOT_PAID_REASON if not_paid else "",
             "reason_text": "",
         },
-        # FeexPay answered about this reference and these OTPs: if either changed meanwhile, nothing is moved.
-        still={"gateway_reference": attempt.gateway_reference, "otp_count": attempt.otp_count},
+        # FeexPay answered about this reference and these OTPs: if either changed meanwhile, or another person decided,
+        # nothing is moved.
+        still={
+            "status": Status.REVIEW,
+            "gateway_reference": attempt.gateway_reference,
+            "otp_count": attempt.otp_count,
+        },
         credited_amount=taken,
         proposal_id=None if proposal is None else proposal.pk,
     )

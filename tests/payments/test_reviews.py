@@ -13,7 +13,7 @@ from django.db import transaction
 import django_feexpay
 from django_feexpay.api.outputs import payment_body
 from django_feexpay.models import Attempt, Credit, Discrepancy, Incident, Payment, PaymentEvent
-from django_feexpay.payments import outbox, reviews
+from django_feexpay.payments import outbox, review_facts, reviews
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
@@ -91,6 +91,27 @@ def test_order_can_be_paid_again_after_not_paid(
     close(missing, "not_paid", ama)
 
     assert begin(merchant_reference="order-7").status == "pending"
+
+
+@pytest.mark.parametrize(("first", "second"), [("not_paid", "credit_price"), ("credit_price", "not_paid")])
+def test_second_of_two_decisions_at_once_is_refused(
+    first: str, second: str, missing: Payment, ama: User, kofi: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = review_facts.fetch
+
+    def another_decides_meanwhile(attempt: Attempt, **more: Any) -> review_facts.Facts:
+        facts = ask(attempt, **more)
+        monkeypatch.setattr(review_facts, "fetch", ask)
+        close(missing, first, kofi)
+        return facts
+
+    monkeypatch.setattr(review_facts, "fetch", another_decides_meanwhile)
+
+    with pytest.raises(NotAllowedError, match="not_under_review"):
+        close(missing, second, ama)
+
+    assert Credit.objects.count() == (first == "credit_price")
+    assert broken_invariants() == []
 
 
 def test_payer_may_retry_after_not_paid(missing: Payment, gateway: ModelGateway, ama: User) -> None:
