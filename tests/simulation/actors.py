@@ -402,10 +402,10 @@ class Disturbance:
         self._world.kill(self._random.choice(processes))
 
     def _jump(self) -> None:
-        """The clock is corrected by less than a minute, which other processes must bear."""
-        seconds = self._random.choice([-55, -10, 10, 55])
-        self._world.clock.jump(seconds)
-        self._world.note(f"the clock jumps by {seconds} s")
+        """The clock goes wrong or is corrected, always by less than a minute, which other processes must bear."""
+        ahead = self._random.choice([0, 10, 55])
+        self._world.clock.run_ahead(ahead)
+        self._world.note(f"the clock is {ahead} s ahead")
 
 
 def choose(source: random.Random, moves: list[Move]) -> Move:

@@ -20,12 +20,13 @@ BEGINS_AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 class VirtualClock(Clock):
-    """The time of a simulation. `monotonic` never goes back; `at` jumps with `jump`, as a corrected system clock."""
+    """The time of a simulation. `monotonic` never goes back; `at` jumps with `run_ahead`, as a system clock does."""
 
     def __init__(self) -> None:
         super().__init__()
         self.at = BEGINS_AT
         self.monotonic = 1_000_000.0
+        self._ahead = timedelta(0)
 
     def advance(self, seconds: float) -> None:
         super().advance(seconds)
@@ -34,8 +35,11 @@ class VirtualClock(Clock):
     def advance_to(self, instant: datetime) -> None:
         self.advance(max(0.0, (instant - self.at).total_seconds()))
 
-    def jump(self, seconds: float) -> None:
-        self.at += timedelta(seconds=seconds)
+    def run_ahead(self, seconds: float) -> None:
+        """Be so far ahead of the true time from now on."""
+        ahead = timedelta(seconds=seconds)
+        self.at += ahead - self._ahead
+        self._ahead = ahead
 
 
 @contextmanager
