@@ -54,7 +54,8 @@ def send_a_lost_request_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def put_back(attempt: Any, source: Any, code: str) -> None:
         cause = ledger.Cause(source=source, because=code)
-        ledger.move(attempt.pk, Status.CREATED, cause, changes={"next_poll_at": attempt.created_at})
+        changes = {"next_poll_at": attempt.created_at, "sent_at": None}
+        ledger.move(attempt.pk, Status.CREATED, cause, changes=changes)
 
     monkeypatch.setattr(sending, "_mark_unknown", put_back)
 
@@ -64,7 +65,7 @@ def send_a_lost_request_again(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (ask_twice_for_an_order, {"R3"}),
         (forget_to_announce_a_credit, {"T1", "I10"}),
-        (send_a_lost_request_again, {"R2", "R3"}),
+        (send_a_lost_request_again, {"R2", "R3", "I14"}),
     ],
 )
 def test_broken_rule_is_found_by_one_of_a_few_seeds(
