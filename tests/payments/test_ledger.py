@@ -201,6 +201,13 @@ def test_conflict_of_references_is_told_from_other_conflicts(text: str, expected
     assert ledger.is_reference_conflict(IntegrityError(text)) is expected
 
 
+def test_move_asks_for_the_payment_s_lock_before_the_attempt_s() -> None:
+    """SQLite has no row locks; test_move_locks.py shows on PostgreSQL what these two do."""
+    query = ledger._attempts_to_lock().query
+
+    assert (query.select_for_update_of, query.select_for_no_key_update) == (("payment", "self"), True)
+
+
 def test_move_writes_the_columns_of_its_caller_and_returns_if_they_are_not_as_read(payment: Payment) -> None:
     attempt = only_attempt(payment)
 

@@ -11,6 +11,7 @@ Mutants outside a function get no result here: `running` imports the whole modul
 from __future__ import annotations
 
 import gc
+import inspect
 import mmap
 import os
 import resource
@@ -20,7 +21,8 @@ import time
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import _lru_cache_wrapper
 from types import CodeType, FrameType, FunctionType
 from typing import NoReturn
 
@@ -49,10 +51,12 @@ class MutantLoop:
     mutants: Sequence[Mutant]
     record: Callable[[Mutant, str], None]
     workers: int
+    _cached: list[_lru_cache_wrapper[object]] = field(default_factory=list)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         functions = _functions_of(str(self.target.path))
+        self._cached = _cached_functions_of(str(self.target.path))
         calls = _run_clean(session.items, functions)
         self._refuse_blind_tests(session, functions, calls)
         children = []
@@ -63,6 +67,12 @@ class MutantLoop:
         if any(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children):
             raise RuntimeError(f"a worker of {self.target.name} failed")
         return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        """Call cached functions anew in each test: it would not call them, and a mutant would never run."""
+        for function in self._cached:
+            function.cache_clear()
 
     def _run_part(
         self,
@@ -126,6 +136,12 @@ def _functions_of(path: str) -> dict[str, list[FunctionType]]:
         if isinstance(thing, FunctionType) and thing.__code__.co_filename == path:
             found[thing.__code__.co_qualname].append(thing)
     return found
+
+
+def _cached_functions_of(path: str) -> list[_lru_cache_wrapper[object]]:
+    """The functions of a file that keep their results."""
+    kept = [(thing, inspect.unwrap(thing)) for thing in gc.get_objects() if isinstance(thing, _lru_cache_wrapper)]
+    return [thing for thing, of in kept if isinstance(of, FunctionType) and of.__code__.co_filename == path]
 
 
 def _code_of(mutant: Mutant, functions: Mapping[str, list[FunctionType]]) -> CodeType | None:
